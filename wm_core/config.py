@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from .errors import ConfigError
@@ -44,7 +45,8 @@ class DiTConfig:
     in_channels: int = 128
     depth: int = 20
     hidden_size: int = 2240
-    num_heads: int = 20
+    num_heads: int = 20  # of cross-attention
+    head_dim: int = 112  # of self-attention, whose heads are hidden_size / head_dim
     mlp_ratio: float = 3.0
     caption_channels: int = 2304
     patch_size: tuple[int, int, int] = (1, 1, 1)
@@ -58,17 +60,13 @@ class DiTConfig:
     reference: Reference = NVLABS
 
     def __post_init__(self) -> None:
-        if self.hidden_size % self.num_heads or self.head_dim % 8:
+        if self.head_dim % 8 or self.hidden_size % self.head_dim or self.hidden_size % self.num_heads:
             raise ConfigError(
-                f"hidden_size / num_heads must be a multiple of 8 (half a head is turned in groups of four "
-                f"channels), got {self.hidden_size} / {self.num_heads}"
+                "hidden_size must divide into num_heads and into heads of head_dim channels, a multiple of 8 (half a "
+                f"head is carried in groups of four), got {self.hidden_size}, {self.num_heads} and {self.head_dim}"
             )
         if self.t_kernel_size % 2 == 0:
             raise ConfigError(f"t_kernel_size must be odd, got {self.t_kernel_size}")
-
-    @property
-    def head_dim(self) -> int:
-        return self.hidden_size // self.num_heads
 
     @property
     def mlp_hidden(self) -> int:
@@ -82,37 +80,135 @@ class DiTConfig:
 RELEASED_DIT = DiTConfig()
 
 
+RESAMPLE_FACTORS = {"spatial": (1, 2, 2), "temporal": (2, 1, 1), "spatiotemporal": (2, 2, 2)}
+
+
+@dataclass(frozen=True)
+class VAEStage:
+    """One encoder or decoder block: residual layers at one resolution and at most one change of it."""
+
+    in_channels: int
+    out_channels: int
+    layers: int
+    factors: tuple[int, int, int] | None  # (t, h, w) by which the block shrinks or grows; None keeps the size
+    residual: bool = True
+    thinning: int = 1  # decoder: how many times fewer channels leave the upsampler than enter it
+
+    def check_down(self, name: str) -> None:
+        """ConfigError unless space-to-depth gives whole channel counts."""
+        if self.factors is None and self.in_channels != self.out_channels:
+            raise ConfigError(f"{name} does not downsample, so it must keep {self.in_channels} channels")
+        cells = math.prod(self.factors or (1, 1, 1))
+        if self.out_channels % cells or self.in_channels * cells % self.out_channels:
+            raise ConfigError(
+                f"{name}: {self.in_channels} channels folded by {cells} must be a multiple of the {self.out_channels} "
+                f"that leave it, which must be a multiple of {cells}"
+            )
+
+    def check_up(self, name: str) -> None:
+        """ConfigError unless depth-to-space gives whole channel counts."""
+        width, cells = self.out_channels * self.thinning, math.prod(self.factors or (1, 1, 1))
+        if self.thinning != 1 and (self.factors is None or self.in_channels != width):
+            raise ConfigError(
+                f"{name}: an upsample_factor of {self.thinning} needs an upsampler and {self.in_channels} channels, "
+                f"got {width} channels"
+            )
+        if self.factors and self.residual and (width % cells or cells % self.thinning):
+            raise ConfigError(f"{name}: {width} channels and upsample_factor {self.thinning} must divide by {cells}")
+
+
 @dataclass(frozen=True)
 class VAEConfig:
-    """LTX-2 video VAE. The defaults are the released one; field names follow its config.json."""
+    """LTX-2 video VAE. The defaults are the released one; field names and order follow its config.json."""
 
     in_channels: int = 3
     out_channels: int = 3
     latent_channels: int = 128
     block_out_channels: tuple[int, ...] = (256, 512, 1024, 2048)
-    layers_per_block: tuple[int, ...] = (4, 6, 6, 2, 2)
+    layers_per_block: tuple[int, ...] = (4, 6, 6, 2, 2)  # the last are the middle block's
     downsample_type: tuple[str, ...] = ("spatial", "temporal", "spatiotemporal", "spatiotemporal")
     spatio_temporal_scaling: tuple[bool, ...] = (True, True, True, True)
-    decoder_block_out_channels: tuple[int, ...] = (256, 512, 1024)
+    decoder_block_out_channels: tuple[int, ...] = (256, 512, 1024)  # like all decoder fields but one: shallowest first
     decoder_layers_per_block: tuple[int, ...] = (5, 5, 5, 5)
     decoder_spatio_temporal_scaling: tuple[bool, ...] = (True, True, True)
     upsample_type: tuple[str, ...] = ("spatiotemporal", "spatiotemporal", "spatiotemporal")  # deepest first
     upsample_residual: tuple[bool, ...] = (True, True, True)
     upsample_factor: tuple[int, ...] = (2, 2, 2)
     patch_size: int = 4
-    patch_size_t: int = 1
     resnet_norm_eps: float = 1e-6
     scaling_factor: float = 1.0
     encoder_causal: bool = True
     decoder_causal: bool = False
     encoder_spatial_padding_mode: str = "zeros"
     decoder_spatial_padding_mode: str = "reflect"
-    spatial_compression_ratio: int = 32
-    temporal_compression_ratio: int = 8
+
+    def __post_init__(self) -> None:
+        self._check_lengths("block_out_channels", "layers_per_block", "downsample_type", "spatio_temporal_scaling")
+        self._check_lengths(
+            "decoder_block_out_channels", "decoder_layers_per_block", "upsample_type",
+            "decoder_spatio_temporal_scaling", "upsample_residual", "upsample_factor",
+        )  # fmt: skip
+        for field in ("encoder_spatial_padding_mode", "decoder_spatial_padding_mode"):
+            if getattr(self, field) not in ("zeros", "reflect"):
+                raise ConfigError(f"{field} must be zeros or reflect, got {getattr(self, field)!r}")
+        for field in ("downsample_type", "upsample_type"):
+            for kind in getattr(self, field):
+                if kind not in RESAMPLE_FACTORS:
+                    raise ConfigError(f"{field} must be made of {', '.join(RESAMPLE_FACTORS)}, got {kind!r}")
+        for i, stage in enumerate(self.encoder_stages):
+            stage.check_down(f"encoder block {i}")
+        for i, stage in enumerate(self.decoder_stages):
+            stage.check_up(f"decoder block {i}")
+        down, up = _total_factors(self.encoder_stages), _total_factors(self.decoder_stages)
+        if down != up or down[1] != down[2]:
+            raise ConfigError(f"encoder shrinks (t, h, w) by {down}, the decoder grows it by {up}; they must be equal")
+
+    def _check_lengths(self, widths: str, layers: str, *others: str) -> None:
+        count = len(getattr(self, widths))
+        for field in (layers, *others):
+            wanted = count + (field == layers)  # one more for the middle block
+            if len(getattr(self, field)) != wanted:
+                raise ConfigError(
+                    f"{field} must have {wanted} entries for {count} {widths}, got {len(getattr(self, field))}"
+                )
+
+    @property
+    def encoder_stages(self) -> tuple[VAEStage, ...]:
+        """Encoder blocks in the order of computation; the first convolution makes `latent_channels`."""
+        widths = (self.latent_channels, *self.block_out_channels)
+        return tuple(
+            VAEStage(widths[i], widths[i + 1], self.layers_per_block[i], RESAMPLE_FACTORS[kind] if scales else None)
+            for i, (kind, scales) in enumerate(zip(self.downsample_type, self.spatio_temporal_scaling))
+        )
+
+    @property
+    def decoder_stages(self) -> tuple[VAEStage, ...]:
+        """Decoder blocks in the order of computation, deepest first; the middle block before them keeps its width."""
+        stages, channels = [], self.decoder_block_out_channels[-1]
+        for i, kind in enumerate(self.upsample_type):
+            at = -1 - i
+            thinning = self.upsample_factor[at]
+            stage = VAEStage(
+                in_channels=channels,
+                out_channels=self.decoder_block_out_channels[at] // thinning,
+                layers=self.decoder_layers_per_block[at - 1],
+                factors=RESAMPLE_FACTORS[kind] if self.decoder_spatio_temporal_scaling[at] else None,
+                residual=self.upsample_residual[at],
+                thinning=thinning,
+            )
+            stages.append(stage)
+            channels = stage.out_channels
+        return tuple(stages)
 
     @property
     def stride(self) -> Stride:
-        return Stride(self.temporal_compression_ratio, self.spatial_compression_ratio, self.spatial_compression_ratio)
+        """Pixels per latent, from the blocks; what a config.json says is checked against it."""
+        t, h, w = _total_factors(self.encoder_stages)
+        return Stride(t, h * self.patch_size, w * self.patch_size)
+
+
+def _total_factors(stages: tuple[VAEStage, ...]) -> tuple[int, ...]:
+    return tuple(math.prod(axis) for axis in zip(*(stage.factors or (1, 1, 1) for stage in stages)))
 
 
 RELEASED_VAE = VAEConfig()
@@ -125,7 +221,6 @@ class SamplingConfig:
     steps: int = 60
     cfg: float = 5.0
     shift: float = 9.8
-    double_shift: bool = True  # the released schedule shifts its own lower end once more; see sampling/schedule.py
     fps: float = 16.0
     dialect: str = "nvlabs-v2"
 

@@ -1,0 +1,203 @@
+"""Self-attention of a block: a main branch and a camera branch that share gates and the output projection.
+
+Two kinds, GDN and softmax, differ in how tokens meet; projections, norms and the camera's ray space are the same.
+SANA-WM sec. 3.2 and 3.3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from ..attention import Attend, padded_scale, rounded_to_bf16
+from ..config import DiTConfig
+from ..gdn import delta_scan
+from ..kv_window import KVWindow
+from .rope import Rotation, rotate
+from .state import GDNState, next_tail
+from .temporal_conv import ShortConv
+from .ucpe import RayGeometry, inflation, within_rms
+
+DENOMINATOR_EPS = 1e-8
+
+
+@dataclass(frozen=True, eq=False)
+class Geometry:
+    """Where the tokens of a call are: the main branch's RoPE, and the camera's rays (None = no camera branch)."""
+
+    rotation: Rotation
+    rays: RayGeometry | None
+
+
+class _Projections(nn.Module):
+    """The weights that both kinds have, under their checkpoint names, and what is done alike with them."""
+
+    def __init__(self, config: DiTConfig, operations, **factory):
+        super().__init__()
+        c = config.hidden_size
+        self.head_dim, self.reference = config.head_dim, config.reference
+        norm = {"eps": config.norm_eps_qk, **factory}
+        self.qkv = operations.Linear(c, 3 * c, bias=False, **factory)
+        self.q_norm, self.k_norm = operations.RMSNorm(c, **norm), operations.RMSNorm(c, **norm)
+        self.q_proj_cam, self.k_proj_cam, self.v_proj_cam, self.out_proj_cam = (
+            operations.Linear(c, c, **factory) for _ in range(4)
+        )
+        self.q_norm_cam, self.k_norm_cam = operations.RMSNorm(c, **norm), operations.RMSNorm(c, **norm)
+        self.output_gate = operations.Linear(c, c, **factory)
+        self.proj = operations.Linear(c, c, **factory)
+
+    def split(self, x: Tensor) -> Tensor:
+        """Heads of (b, t, n, c) as (b, t, n, h, d), a view."""
+        return x.unflatten(-1, (-1, self.head_dim))
+
+    def close(self, x: Tensor, main: Tensor, camera: Tensor | None) -> Tensor:
+        """Join the branches, gate and project: x, main and camera (b, t, n, c)."""
+        if camera is not None:
+            main = main + self.out_proj_cam(camera)
+        gate = F.silu(self.output_gate(x).float())  # fp32: as released
+        return self.proj((main * gate).to(x.dtype))
+
+
+class GDNMixer(_Projections):
+    """Bidirectional gated delta rule inside a chunk, forward memory across chunks."""
+
+    def __init__(self, config: DiTConfig, operations, **factory):
+        super().__init__(config, operations, **factory)
+        c, heads = config.hidden_size, config.hidden_size // config.head_dim
+        self.beta_proj = operations.Linear(c, heads, **factory)
+        self.gate_proj = operations.Linear(c, heads, **factory)
+        self.A_log = nn.Parameter(torch.zeros(heads, **factory))
+        self.dt_bias = nn.Parameter(torch.zeros(heads, **factory))
+        self.conv_k = ShortConv(c, config.conv_kernel_size, **factory)
+        self.conv_k_cam = ShortConv(c, config.conv_kernel_size, **factory)
+        self.reach = config.conv_kernel_size - 1
+
+    def forward(
+        self, x: Tensor, geometry: Geometry, chunks: tuple[int, ...], past: GDNState | None, attend: Attend
+    ) -> tuple[Tensor, GDNState]:
+        """x (b, t, n, c) -> like x, and the memory after its last frame. `attend` is not used here."""
+        start = past or GDNState()
+        beta = rearrange(self.beta_proj(x).sigmoid(), "b t n h -> b h t n")
+        decay = self._decay(x)
+        main, kv, z, k_tail = self._main(x, geometry.rotation, beta, decay, chunks, start)
+        camera = memory = camera_tail = None
+        if geometry.rays is not None:
+            camera, memory, camera_tail = self._camera(x, geometry.rays, beta, decay, chunks, start)
+        return self.close(x, main, camera), GDNState(kv, z, memory, k_tail, camera_tail)
+
+    def _decay(self, x: Tensor) -> Tensor:
+        """(b, h, t) in (0, 1): how much of the memory each frame keeps."""
+        step = F.softplus(self.gate_proj(x.mean(2)).float() + self.dt_bias.to(x.device).float())  # fp32: gates
+        return torch.exp(-self.A_log.to(x.device).float().exp() * step).transpose(1, 2)
+
+    def _main(self, x: Tensor, rotation: Rotation, beta: Tensor, decay: Tensor, chunks: tuple[int, ...], past: GDNState):
+        q, k, v = self.qkv(x).chunk(3, -1)
+        tail = next_tail(k, past.k_tail, self.reach)
+        k = self._key_feature(self.k_norm(self.conv_k(k, chunks, past.k_tail)))
+        q = self.split(F.relu(self.q_norm(q)))
+        heads_last = "b t n h d -> b h t d n"
+        ones = v.new_ones(()).expand(*beta.shape[:3], 1, beta.shape[3])
+        below, z = delta_scan(
+            rearrange(q, heads_last), rearrange(k, heads_last), ones, beta, decay, chunks=chunks, past=past.z
+        )
+        q, k = rotate(q, rotation), rotate(k, rotation)
+        above, kv = delta_scan(
+            *(rearrange(y, heads_last) for y in (q, k, self.split(v))), beta, decay, chunks=chunks, past=past.kv
+        )
+        return _tokens(above / (below + DENOMINATOR_EPS)), kv, z, tail
+
+    def _camera(self, x: Tensor, rays: RayGeometry, beta: Tensor, decay: Tensor, chunks: tuple[int, ...], past: GDNState):
+        k = self.k_proj_cam(x)
+        seen = past.camera_k_tail if self.reference.camera_conv_streams else None
+        tail = next_tail(k, past.camera_k_tail, self.reach)
+        k = self._key_feature(self.k_norm_cam(self.conv_k_cam(k, chunks, seen)))
+        q = self.split(F.relu(self.q_norm_cam(self.q_proj_cam(x))))
+        v = self.split(self.v_proj_cam(x))
+        clamp = self.reference.clamp_gdn_camera
+        moved = _carried(rays.keys, k, clamp)
+        beta = beta / inflation(moved, k).clamp_min(1.0)[..., None]
+        q, v = _carried(rays.queries, q, clamp), _carried(rays.keys, v, clamp)
+        read, memory = delta_scan(
+            *(rearrange(y, "b t n h d -> b h t d n") for y in (q, moved, v)),
+            beta,
+            decay,
+            chunks=chunks,
+            past=past.camera,
+        )
+        return rays.outputs(rearrange(read, "b h t d n -> b t n h d")).flatten(-2), memory, tail
+
+    def _key_feature(self, k: Tensor) -> Tensor:
+        """Non-negative keys scaled by 1 / sqrt(d * n), which keeps the erased matrix a contraction."""
+        return self.split(F.relu(k) * (self.head_dim * k.shape[2]) ** -0.5)
+
+
+class SoftmaxMixer(_Projections):
+    """Exact attention over the own chunk, the chunks before it in this call, and the window of earlier calls."""
+
+    def forward(
+        self, x: Tensor, geometry: Geometry, chunks: tuple[int, ...], past: KVWindow | None, attend: Attend
+    ) -> tuple[Tensor, KVWindow | None]:
+        """x (b, t, n, c) -> like x, and the window after its last chunk (None without `past`)."""
+        if self.reference.softmax_bf16 and x.dtype == torch.float32:
+            attend = rounded_to_bf16(attend)
+        q, k, v = self.qkv(x).chunk(3, -1)
+        q, k, v = self.split(self.q_norm(q)), self.split(self.k_norm(k)), self.split(v)
+        streams = past is not None
+        padded = padded_scale(q.shape[-1])
+        branches = [(rotate(q, geometry.rotation), rotate(k, geometry.rotation), v)]
+        scales = [padded if streams and self.reference.stream_scale_padded else None]
+        if geometry.rays is not None:
+            branches.append(self._camera(x, geometry.rays))
+            dense_padded = not streams and self.reference.camera_scale_padded
+            scales.append(padded if dense_padded else scales[0])
+        outputs, window = _attend_chunks(branches, scales, chunks, past, attend)
+        camera = None
+        if geometry.rays is not None:
+            camera = geometry.rays.outputs(outputs[1]).flatten(-2)
+        return self.close(x, outputs[0].flatten(-2), camera), window
+
+    def _camera(self, x: Tensor, rays: RayGeometry) -> tuple[Tensor, Tensor, Tensor]:
+        clamp = self.reference.clamp_softmax_camera
+        q = self.split(self.q_norm_cam(self.q_proj_cam(x)))
+        k = self.split(self.k_norm_cam(self.k_proj_cam(x)))
+        v = self.split(self.v_proj_cam(x))
+        return _carried(rays.queries, q, clamp), _carried(rays.keys, k, clamp), _carried(rays.keys, v, clamp)
+
+
+def _attend_chunks(
+    branches: list[tuple[Tensor, Tensor, Tensor]],
+    scales: list[float | None],
+    chunks: tuple[int, ...],
+    past: KVWindow | None,
+    attend: Attend,
+) -> tuple[list[Tensor], KVWindow | None]:
+    """Each chunk's queries against what it may see; q, k, v and outputs (b, t, n, h, d), one list entry a branch."""
+    shape = branches[0][0].shape
+    n = shape[2]
+    flat = [tuple(rearrange(y, "b t n h d -> b h (t n) d") for y in branch) for branch in branches]
+    outputs: list[list[Tensor]] = [[] for _ in flat]
+    end = 0
+    for length in chunks:
+        start, end = end, end + length
+        if past is None:
+            seen = [y[:, :, : end * n] for _, *kv in flat for y in kv]
+        else:
+            own = [y[:, :, start * n : end * n] for _, *kv in flat for y in kv]
+            seen, past = past.joined(*own), past.append(*own)
+        for i, (q, _, _) in enumerate(flat):
+            out = attend(q[:, :, start * n : end * n], seen[2 * i], seen[2 * i + 1], scale=scales[i])
+            outputs[i].append(rearrange(out, "b h (t n) d -> b t n h d", n=n))
+    return [torch.cat(parts, 1) if len(parts) > 1 else parts[0] for parts in outputs], past
+
+
+def _carried(carry, x: Tensor, clamp: bool) -> Tensor:
+    moved = carry(x)
+    return within_rms(moved, x) if clamp else moved
+
+
+def _tokens(x: Tensor) -> Tensor:
+    return rearrange(x, "b h t d n -> b t n (h d)")
