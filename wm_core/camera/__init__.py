@@ -1,0 +1,61 @@
+"""Cameras: paths, the action strings and presets that make them, and the conditions the world model reads."""
+
+from .actions import (
+    DEFAULT_DIALECT,
+    DIALECTS,
+    NO_INERTIA,
+    Dialect,
+    Inertia,
+    Segment,
+    actions_to_path,
+    integrate,
+    parse_actions,
+)
+from .conditions import CameraConditions, build_conditions
+from .conventions import CONVENTIONS, from_opencv, to_opencv
+from .formats import load_path, save_path
+from .intrinsics import Crop, choose_intrinsics, field_of_view_deg, fit_crop, from_fov, resample_intrinsics
+from .motion import Motion, measure
+from .narrate import describe
+from .overlay import path_plan, preview_picture
+from .path import CameraPath, Provenance
+from .rotation import angle_between, relative_to_first, rigid_inverse
+from .trajectories import EASINGS, PRESETS, preset_path
+
+__all__ = [
+    "CONVENTIONS",
+    "DEFAULT_DIALECT",
+    "DIALECTS",
+    "EASINGS",
+    "NO_INERTIA",
+    "PRESETS",
+    "CameraConditions",
+    "CameraPath",
+    "Crop",
+    "Dialect",
+    "Inertia",
+    "Motion",
+    "Provenance",
+    "Segment",
+    "actions_to_path",
+    "angle_between",
+    "build_conditions",
+    "choose_intrinsics",
+    "describe",
+    "field_of_view_deg",
+    "fit_crop",
+    "from_fov",
+    "from_opencv",
+    "integrate",
+    "load_path",
+    "measure",
+    "parse_actions",
+    "path_plan",
+    "preset_path",
+    "preview_picture",
+    "relative_to_first",
+    "resample_intrinsics",
+    "rigid_inverse",
+    "save_path",
+    "to_opencv",
+]

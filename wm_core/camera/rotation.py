@@ -1,0 +1,77 @@
+"""Rotations and rigid transforms in OpenCV axes: x right, y down, z forward; c2w maps camera to world."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import ShapeError
+
+
+def pitch_rotation(angle: ArrayLike) -> NDArray:
+    """Turn about the camera's x axis; a positive angle looks up.
+
+    angle: (...) radians. Result: (..., 3, 3) float64.
+    """
+    cos, sin, zero, one = _circle(angle)
+    return _matrix(one, zero, zero, zero, cos, -sin, zero, sin, cos)
+
+
+def yaw_rotation(angle: ArrayLike) -> NDArray:
+    """Turn about the y axis; a positive angle looks right.
+
+    angle: (...) radians. Result: (..., 3, 3) float64.
+    """
+    cos, sin, zero, one = _circle(angle)
+    return _matrix(cos, zero, sin, zero, one, zero, -sin, zero, cos)
+
+
+def rigid(rotation: NDArray, centre: NDArray) -> NDArray:
+    """Camera-to-world matrices from rotations (f, 3, 3) and camera centres (f, 3) in metres: (f, 4, 4) float64."""
+    c2w = np.zeros((len(rotation), 4, 4))
+    c2w[:, :3, :3] = rotation
+    c2w[:, :3, 3] = centre
+    c2w[:, 3, 3] = 1.0
+    return c2w
+
+
+def rigid_inverse(transform: NDArray) -> NDArray:
+    """Inverse of (..., 4, 4) rigid transforms, float64. Rotations are assumed orthonormal; not checked."""
+    transform = np.asarray(transform, dtype=np.float64)
+    turned = np.swapaxes(transform[..., :3, :3], -1, -2)
+    inverse = np.zeros_like(transform)
+    inverse[..., :3, :3] = turned
+    inverse[..., :3, 3] = -np.einsum("...ij,...j->...i", turned, transform[..., :3, 3])
+    inverse[..., 3, 3] = 1.0
+    return inverse
+
+
+def relative_to_first(c2w: NDArray) -> NDArray:
+    """Express camera-to-world matrices in the first camera's frame, so result[0] is exactly the identity.
+
+    c2w and result: (f, 4, 4); the result is float64. Rotations are assumed orthonormal; not checked.
+    """
+    if c2w.ndim != 3 or c2w.shape[1:] != (4, 4):
+        raise ShapeError(f"c2w must be (f, 4, 4), got {c2w.shape}; append the row 0 0 0 1 to a 3x4 matrix")
+    relative = rigid_inverse(c2w[0]) @ c2w
+    relative[0] = np.eye(4)
+    return relative
+
+
+def angle_between(first: NDArray, second: NDArray) -> NDArray:
+    """Angle of the rotation that takes `first` to `second`.
+
+    first, second: (..., 3, 3). Result: (...) radians in [0, pi]. The chord between the matrices is used and not the
+    trace, because acos loses half of the digits of a small angle.
+    """
+    chord = np.linalg.norm(np.asarray(second, np.float64) - np.asarray(first, np.float64), axis=(-2, -1))
+    return 2 * np.arcsin(np.clip(chord / np.sqrt(8), 0.0, 1.0))
+
+
+def _circle(angle: ArrayLike) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+    angle = np.asarray(angle, dtype=np.float64)
+    return np.cos(angle), np.sin(angle), np.zeros_like(angle), np.ones_like(angle)
+
+
+def _matrix(*entries: NDArray) -> NDArray:
+    return np.stack(entries, axis=-1).reshape(*entries[0].shape, 3, 3)
