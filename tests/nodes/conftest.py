@@ -1,0 +1,92 @@
+"""The host and the pack inside it: ComfyUI importable in this process, the pack under a name of its own."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+PACK = "sana_wm_pack"
+_TORCHVISION_OPERATORS = {
+    "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms": "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+}
+_declared: list[torch.library.Library] = []  # torch drops the operators when their library is collected
+
+
+@pytest.fixture(scope="session")
+def host() -> Path:
+    """The ComfyUI folder. From here on `comfy`, `folder_paths` and `nodes` are the host's, on the CPU."""
+    folder = Path(os.environ.get("COMFYUI_PATH") or ROOT / ".host" / "ComfyUI").resolve()
+    if not (folder / "comfy" / "sd.py").is_file():
+        reason = f"no ComfyUI in {folder}; run the set-up or set COMFYUI_PATH"
+        pytest.fail(reason) if os.environ.get("SANA_WM_REQUIRE_HOST") == "1" else pytest.skip(reason)
+    _import_torchvision()
+    sys.path.insert(0, str(folder))
+    arguments, sys.argv = sys.argv, ["x", "--cpu"]
+    try:
+        importlib.import_module("comfy.options").enable_args_parsing()
+        importlib.import_module("comfy.cli_args")  # reads sys.argv once
+        importlib.import_module("utils.install_util")  # main.py has it before nodes.py puts comfy/utils.py in its way
+        nodes = importlib.import_module("nodes")
+    finally:
+        sys.argv = arguments
+    assert Path(nodes.__file__).parent == folder, f"`nodes` is {nodes.__file__}, not the host's"
+    return folder
+
+
+@pytest.fixture
+def host_folders(host, tmp_path):
+    """The host's models, input and output folders, empty and of this test alone: host_folders / "output"."""
+    import folder_paths
+
+    getters = {"input": folder_paths.get_input_directory, "output": folder_paths.get_output_directory}
+    setters = {"input": folder_paths.set_input_directory, "output": folder_paths.set_output_directory}
+    before = {name: get() for name, get in getters.items()}
+    models, known = folder_paths.models_dir, dict(folder_paths.folder_names_and_paths)
+    for name, (_, extensions) in known.items():
+        folder_paths.folder_names_and_paths[name] = ([str(tmp_path / "models" / name)], extensions)
+    for name in ("models", "input", "output"):
+        (tmp_path / name).mkdir()
+    folder_paths.models_dir = str(tmp_path / "models")
+    for name, put in setters.items():
+        put(str(tmp_path / name))
+    yield tmp_path
+    for name, put in setters.items():
+        put(before[name])
+    folder_paths.models_dir = models
+    folder_paths.folder_names_and_paths.clear()
+    folder_paths.folder_names_and_paths.update(known)
+
+
+@pytest.fixture(scope="session")
+def pack(host) -> ModuleType:
+    """The pack, imported as the host does it: from its folder, under a name that is not importable otherwise."""
+    if PACK not in sys.modules:
+        spec = importlib.util.spec_from_file_location(
+            PACK, ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
+        )
+        sys.modules[PACK] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[PACK])
+    return sys.modules[PACK]
+
+
+def _import_torchvision() -> None:
+    """Import torchvision before the host does; beside a CPU torch its build lacks the compiled operators."""
+    try:
+        importlib.import_module("torchvision")
+    except RuntimeError:
+        for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        library = torch.library.Library("torchvision", "DEF")
+        for schema in _TORCHVISION_OPERATORS.values():
+            library.define(schema)
+        _declared.append(library)
+        importlib.import_module("torchvision")
