@@ -14,7 +14,7 @@ SHAPES = [(1, 1, 1, 4, 1), (2, 3, 5, 8, 7), (1, 2, 9, 24, 11), (1, 2, 4, 112, 33
 def scan_inputs(shape, *, values=None, dtype=torch.float64, seed=0):
     b, h, t, d, n = shape
     g = torch.Generator().manual_seed(seed)
-    draw = lambda *s: torch.randn(*s, generator=g, dtype=torch.float64)  # noqa: E731
+    draw = lambda *s: torch.randn(*s, generator=g, dtype=torch.float64)
     q, k = (draw(b, h, t, d, n).relu() * (d * n) ** -0.5 for _ in range(2))
     v = draw(b, h, t, values or d, n)
     beta, decay = torch.sigmoid(draw(b, h, t, n)), torch.sigmoid(draw(b, h, t) + 1)
@@ -72,7 +72,9 @@ def test_no_information_crosses_a_boundary_backward():
 
 def test_strided_token_major_inputs_give_the_same():
     inputs, past = scan_inputs((2, 3, 4, 8, 6), dtype=torch.float32)
-    strided = [rearrange(rearrange(x, "b h t d n -> b t n h d").contiguous(), "b t n h d -> b h t d n") for x in inputs[:3]]
+    strided = [
+        rearrange(rearrange(x, "b h t d n -> b t n h d").contiguous(), "b t n h d -> b h t d n") for x in inputs[:3]
+    ]
     want, want_state = delta_scan(*inputs, chunks=(4,), past=past)
     got, got_state = delta_scan(*strided, *inputs[3:], chunks=(4,), past=past)
     assert_close(got, want, 1e-5)

@@ -94,7 +94,9 @@ class GDNMixer(_Projections):
         step = F.softplus(self.gate_proj(x.mean(2)).float() + self.dt_bias.to(x.device).float())  # fp32: gates
         return torch.exp(-self.A_log.to(x.device).float().exp() * step).transpose(1, 2)
 
-    def _main(self, x: Tensor, rotation: Rotation, beta: Tensor, decay: Tensor, chunks: tuple[int, ...], past: GDNState):
+    def _main(
+        self, x: Tensor, rotation: Rotation, beta: Tensor, decay: Tensor, chunks: tuple[int, ...], past: GDNState
+    ):
         q, k, v = self.qkv(x).chunk(3, -1)
         tail = next_tail(k, past.k_tail, self.reach)
         k = self._key_feature(self.k_norm(self.conv_k(k, chunks, past.k_tail)))
@@ -110,7 +112,9 @@ class GDNMixer(_Projections):
         )
         return _tokens(above / (below + DENOMINATOR_EPS)), kv, z, tail
 
-    def _camera(self, x: Tensor, rays: RayGeometry, beta: Tensor, decay: Tensor, chunks: tuple[int, ...], past: GDNState):
+    def _camera(
+        self, x: Tensor, rays: RayGeometry, beta: Tensor, decay: Tensor, chunks: tuple[int, ...], past: GDNState
+    ):
         k = self.k_proj_cam(x)
         seen = past.camera_k_tail if self.reference.camera_conv_streams else None
         tail = next_tail(k, past.camera_k_tail, self.reach)

@@ -90,9 +90,7 @@ class WorldDiT(nn.Module):
         states = []
         for i, block in enumerate(self.blocks):
             seen = plucker if i < self.config.plucker_blocks else None
-            x, state = block(
-                x, modulation, text, geometry, seen, grid[1:], chunks, past and past.blocks[i], attend
-            )
+            x, state = block(x, modulation, text, geometry, seen, grid[1:], chunks, past and past.blocks[i], attend)
             if past is not None:
                 states.append(state)
         velocity = self.final_layer(x, time, grid[1])
@@ -101,7 +99,11 @@ class WorldDiT(nn.Module):
     def _grid(self, x: Tensor, sigma: Tensor, cond: WorldConditions) -> tuple[int, int, int]:
         """Tokens (t, h, w) of x; ShapeError names what does not fit."""
         config = self.config
-        if x.ndim != 5 or x.shape[1] != config.in_channels or any(n % p for n, p in zip(x.shape[2:], config.patch_size)):
+        if (
+            x.ndim != 5
+            or x.shape[1] != config.in_channels
+            or any(n % p for n, p in zip(x.shape[2:], config.patch_size))
+        ):
             raise ShapeError(
                 f"latents must be (b, {config.in_channels}, t, h, w) with t, h, w multiples of {config.patch_size}, "
                 f"got {tuple(x.shape)}; is this latent from the model's own VAE?"
@@ -115,7 +117,9 @@ class WorldDiT(nn.Module):
                 "encode the prompt with the text encoder that belongs to this model"
             )
         if cond.raymap is not None and tuple(cond.raymap.shape[1:]) != (t, 20):
-            raise ShapeError(f"the camera must have {t} latent frames, raymap (b, {t}, 20), got {tuple(cond.raymap.shape)}")
+            raise ShapeError(
+                f"the camera must have {t} latent frames, raymap (b, {t}, 20), got {tuple(cond.raymap.shape)}"
+            )
         wanted = (config.plucker_channels, *x.shape[2:])
         if cond.plucker is not None and tuple(cond.plucker.shape[1:]) != wanted:
             raise ShapeError(f"the Pluecker volume must be (b, {wanted}), got {tuple(cond.plucker.shape)}")

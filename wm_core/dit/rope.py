@@ -57,7 +57,8 @@ def rotation_table(
 
 def rotate(x: Tensor, rotation: Rotation) -> Tensor:
     """Turn the channel pairs (2i, 2i + 1) of x (b, t, n, h, d) by the angle of their token; same dtype."""
-    even, odd = x[..., 0::2].float(), x[..., 1::2].float()  # fp32: angles lose their meaning in bfloat16
+    wide = torch.promote_types(x.dtype, torch.float32)  # fp32: angles lose their meaning in bfloat16
+    even, odd = x[..., 0::2].to(wide), x[..., 1::2].to(wide)
     cos, sin = rotation.cos[:, :, None], rotation.sin[:, :, None]
     out = torch.empty_like(x, memory_format=torch.contiguous_format)
     out[..., 0::2] = torch.addcmul(even * cos, odd, sin, value=-1)

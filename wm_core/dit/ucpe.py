@@ -79,7 +79,7 @@ def carry(x: Tensor, matrix: Tensor, rotation: Rotation) -> Tensor:
     """
     half = x.shape[-1] // 2
     out = torch.empty_like(x, memory_format=torch.contiguous_format)
-    groups = x[..., :half].unflatten(-1, (-1, 4)).float()  # fp32: camera geometry
+    groups = _wide(x[..., :half].unflatten(-1, (-1, 4)))  # fp32: camera geometry
     columns = matrix[:, :, :, None, None].unbind(-1)  # four of (b, t, n, 1, 1, 4)
     moved = groups[..., 0:1] * columns[0]
     for j in (1, 2, 3):
@@ -91,13 +91,17 @@ def carry(x: Tensor, matrix: Tensor, rotation: Rotation) -> Tensor:
 
 def within_rms(moved: Tensor, before: Tensor) -> Tensor:
     """Scale `moved` down to the channel RMS that `before` had, per token and head; see `Reference`. (b, t, n, h, d)"""
-    was = before.float().square().mean(-1, keepdim=True).add(NORM_EPS).sqrt()
-    now = moved.float().square().mean(-1, keepdim=True).add(NORM_EPS).sqrt()
+    was = _wide(before).square().mean(-1, keepdim=True).add(NORM_EPS).sqrt()
+    now = _wide(moved).square().mean(-1, keepdim=True).add(NORM_EPS).sqrt()
     return moved * (was / now).clamp(max=1.0).to(moved.dtype)
 
 
 def inflation(moved: Tensor, before: Tensor) -> Tensor:
     """Mean over a frame's tokens of how much carrying grew the squared norm of keys: (b, t, n, h, d) -> (b, h, t)."""
-    was = torch.linalg.vector_norm(before, dim=-1, dtype=torch.float32).clamp_min(NORM_EPS)
-    now = torch.linalg.vector_norm(moved, dim=-1, dtype=torch.float32).clamp_min(NORM_EPS)
+    was = torch.linalg.vector_norm(_wide(before), dim=-1).clamp_min(NORM_EPS)
+    now = torch.linalg.vector_norm(_wide(moved), dim=-1).clamp_min(NORM_EPS)
     return rearrange((now / was).square().mean(2), "b t h -> b h t")
+
+
+def _wide(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -1,0 +1,27 @@
+"""SANA-WM for ComfyUI: the camera-controlled world model as native nodes. The host imports this file; see nodes/."""
+
+from __future__ import annotations
+
+import logging
+
+WEB_DIRECTORY = "./web"
+
+
+async def comfy_entrypoint():
+    """The extension ComfyUI asks for. The nodes are imported here, so that importing the pack alone costs nothing."""
+    from comfy_api.latest import ComfyExtension
+
+    try:
+        from .nodes import NODES
+    except Exception:  # the host shows one line of an error raised here, so the rest of it is logged first
+        logging.getLogger("sana_wm").exception("SANA-WM's nodes could not be imported")
+        raise
+
+    class SanaWMExtension(ComfyExtension):
+        async def get_node_list(self) -> list[type]:
+            return list(NODES)
+
+    return SanaWMExtension()
+
+
+__all__ = ["WEB_DIRECTORY", "comfy_entrypoint"]

@@ -1,0 +1,65 @@
+"""Tensors and messages between the host and wm_core; the only node file with tensor arithmetic."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import torch
+from server import PromptServer
+from torch import Tensor
+
+from ..wm_core.camera import Crop
+from ..wm_core.errors import ShapeError
+from ..wm_core.shapes import Stride
+
+log = logging.getLogger("sana_wm")
+
+
+def say(text: str, node_id: str | None) -> None:
+    """Tell the user something that is not an error: in the log, and under the node."""
+    log.info(text)
+    if node_id is not None and PromptServer.instance is not None:
+        PromptServer.instance.send_progress_text(text, node_id)
+
+
+def picture_of(image: Tensor) -> np.ndarray:
+    """The first picture of an IMAGE (b, h, w, 3 or more) in [0, 1] as (h, w, 3) uint8."""
+    if image.ndim != 4 or image.shape[-1] < 3:
+        raise ShapeError(f"image must be (batch, height, width, 3), got {tuple(image.shape)}")
+    return (image[0, ..., :3].clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+
+
+def image_of(picture: np.ndarray) -> Tensor:
+    """(h, w, 3) uint8 as an IMAGE of one picture."""
+    return torch.from_numpy(picture.astype(np.float32) / 255)[None]
+
+
+def cropped(image: Tensor, crop: Crop) -> Tensor:
+    """The first picture of an IMAGE, cropped."""
+    return image_of(crop.apply_to_image(picture_of(image)))
+
+
+def vae_stride(vae) -> Stride:
+    """Pixels per latent of any of the host's video VAEs."""
+    space = int(vae.spacial_compression_encode())
+    time = vae.temporal_compression_decode()
+    if time is None:
+        raise ShapeError(
+            "vae must be the LTX-2 video VAE, got one for single pictures; load it with SANA-WM's VAE loader"
+        )
+    return Stride(int(time), space, space)
+
+
+def first_frame_latent(vae, image: Tensor, latents: int) -> dict[str, Tensor]:
+    """LATENT of `latents` frames whose first is the picture, kept clean by its noise mask.
+
+    image (1, h, w, 3) -> samples (1, c, t, h', w'), noise_mask (1, 1, t, h', w'), 0 on frame 0 and 1 after it. The mask
+    stays float32: in bfloat16 the first step would be lost.
+    """
+    first = vae.encode(image)
+    samples = first.new_zeros(1, first.shape[1], latents, *first.shape[-2:])
+    samples[:, :, :1] = first
+    mask = torch.ones(1, 1, *samples.shape[2:], dtype=torch.float32)
+    mask[:, :, 0] = 0
+    return {"samples": samples, "noise_mask": mask}

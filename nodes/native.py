@@ -1,0 +1,210 @@
+"""The world model and its VAE as the host's own MODEL and VAE: stock patcher, the host's layers, its attention.
+
+The only file that knows the host's inner classes. Everything that touches them was tried on 0.3.75 and on 0.33.
+"""
+
+from __future__ import annotations
+
+import comfy.conds
+import comfy.latent_formats
+import comfy.model_base
+import comfy.model_management as management
+import comfy.ops
+import comfy.patcher_extension as extension
+import comfy.sd
+import comfy.supported_models_base
+import torch
+from comfy.ldm.modules.attention import optimized_attention
+from torch import Tensor
+
+from ..wm_core.attention import Attend
+from ..wm_core.camera import CameraConditions
+from ..wm_core.checkpoint import WeightFile, WorldFile, WorldInfo, read_vae_weights, read_world_weights
+from ..wm_core.config import DiTConfig, VAEConfig
+from ..wm_core.dit import WorldConditions, WorldDiT
+from ..wm_core.errors import ConfigError, ShapeError
+from ..wm_core.shapes import chunk_lengths
+from ..wm_core.vae import VideoVAE
+from .bridge import log
+from .compat import Patcher, set_inference_dtype
+
+CAMERA_KEY = "sana_wm_camera"  # in a conditioning: CameraConditions
+DIALECT_KEY = "sana_wm_dialect"  # the action dialect that the camera was written in
+COMPUTE_DTYPES = [torch.bfloat16, torch.float16, torch.float32]
+MEMORY_FACTOR = 5.0  # about 20 vectors of the model's width for each latent pixel, in the host's own unit
+DECODE_COPIES = 7  # tensors as large as the decoder's last stage that are alive at once
+
+
+class HostWorldDiT(WorldDiT):
+    """The world model behind the host's calling convention."""
+
+    def __init__(self, world: DiTConfig, info: WorldInfo, dtype=None, device=None, operations=None, **_):
+        super().__init__(world, operations, dtype=dtype, device=device)
+        self.dtype = dtype
+        self.info = info
+
+    def forward(self, x, timestep, context=None, control=None, transformer_options=None, **conds):
+        transformer_options = transformer_options or {}
+        wrappers = extension.get_all_wrappers(extension.WrappersMP.DIFFUSION_MODEL, transformer_options)
+        run = extension.WrapperExecutor.new_class_executor(self._velocity, self, wrappers)
+        return run.execute(x, timestep, context, transformer_options, **conds)
+
+    def _velocity(self, x: Tensor, timestep: Tensor, context: Tensor, transformer_options: dict, **conds) -> Tensor:
+        """x (b, c, t, h, w), timestep (b,) or (b, t) in thousandths, context (b, l, c)."""
+        camera: CameraConditions = conds[CAMERA_KEY].to(x.device)
+        sigma = timestep / 1000
+        if sigma.ndim == 1:
+            sigma = sigma[:, None].expand(-1, x.shape[2])
+        cond = WorldConditions(context, None, camera.raymap, camera.plucker)
+        chunks = None if self.info.variant == "bidirectional" else chunk_lengths(x.shape[2])
+        velocity, _ = super().forward(x, sigma, cond, chunks=chunks, attend=_host_attention(transformer_options))
+        return velocity
+
+
+class HostWorldModel(comfy.model_base.BaseModel):
+    """What the host's samplers ask of a model: conditions, noise level per frame, the known first frame."""
+
+    def __init__(self, model_config, device=None):
+        super().__init__(model_config, comfy.model_base.ModelType.FLOW, device=device, unet_model=HostWorldDiT)
+
+    def extra_conds(self, **kwargs):
+        conds = super().extra_conds(**kwargs)
+        text = kwargs.get("cross_attn")
+        camera = kwargs.get(CAMERA_KEY)
+        if text is None or camera is None:
+            what = "a prompt" if text is None else "a camera"
+            raise ConfigError(f"the conditioning for SANA-WM has not got {what}; connect SANA-WM Image to Video")
+        conds["c_crossattn"] = comfy.conds.CONDCrossAttn(_counted_tokens(text, kwargs.get("attention_mask")))
+        conds[CAMERA_KEY] = comfy.conds.CONDConstant(camera)  # the host would round a tensor to the model's dtype
+        mask = kwargs.get("concat_mask", kwargs.get("denoise_mask"))
+        if mask is not None:
+            conds["denoise_mask"] = comfy.conds.CONDRegular(mask)
+        _compare_dialects(kwargs.get(DIALECT_KEY), self.diffusion_model.info)
+        return conds
+
+    def process_timestep(self, timestep, x, denoise_mask=None, **kwargs):
+        """One noise level per latent frame: the highest of its pixels'."""
+        if denoise_mask is None:
+            return timestep
+        return timestep[:, None] * denoise_mask.float().amax((1, 3, 4))
+
+    def scale_latent_inpaint(self, latent_image, **kwargs):
+        return latent_image  # a known frame is clean at every step
+
+
+class WorldModelConfig(comfy.supported_models_base.BASE):
+    unet_config = {"image_model": "sana_wm"}  # noqa: RUF012  the host reads a plain dict
+    latent_format = comfy.latent_formats.LatentFormat
+    supported_inference_dtypes = COMPUTE_DTYPES
+    memory_usage_factor = MEMORY_FACTOR
+
+    def __init__(self, opened: WorldFile):
+        super().__init__({"image_model": "sana_wm", "world": opened.config, "info": opened.info})
+        self.sampling_settings = {"shift": opened.info.sampling.shift, "multiplier": 1000}
+        self.latent_format.latent_channels = opened.config.in_channels
+        self.latent_format.latent_dimensions = 3
+
+
+def world_model(opened: WorldFile, dtype: torch.dtype | None = None) -> Patcher:
+    """A MODEL of the host. dtype: how weights are kept; None lets the host choose from the file's."""
+    weights = read_world_weights(opened)
+    device = management.get_torch_device()
+    stored = weights["x_embedder.proj.weight"].dtype
+    dtype = dtype or _storage_dtype(stored, opened.info.parameters, device)
+    config = WorldModelConfig(opened)
+    cast = management.unet_manual_cast(dtype, device, COMPUTE_DTYPES)
+    set_inference_dtype(config, dtype, cast, device)
+    model = HostWorldModel(config, device=torch.device("meta"))
+    if dtype != stored:
+        weights = {name: tensor.to(dtype) for name, tensor in weights.items()}
+    model.diffusion_model.load_state_dict(weights, assign=True)
+    model.requires_grad_(False)
+    return Patcher(model, load_device=device, offload_device=management.unet_offload_device())
+
+
+def world_info(model) -> WorldInfo | None:
+    """What a MODEL's file said about itself; None if it is not a SANA-WM model."""
+    return getattr(model.model.diffusion_model, "info", None)
+
+
+def video_vae(file: WeightFile, config: VAEConfig) -> comfy.sd.VAE:
+    """A VAE of the host around our video VAE, with every attribute that this release of the host expects."""
+    vae = comfy.sd.VAE(sd={"pixel_space_vae": torch.tensor(1.0)})
+    dtype = management.vae_dtype(vae.device, [torch.bfloat16, torch.float32])
+    weights = read_vae_weights(file, config)
+    model = VideoVAE(config, comfy.ops.manual_cast, device="meta")
+    model.load_state_dict(weights, assign=True)
+    vae.first_stage_model = model.eval().requires_grad_(False)
+    vae.vae_dtype, vae.working_dtypes = dtype, [torch.bfloat16, torch.float32]
+    vae.latent_channels, vae.latent_dim, vae.output_channels = config.latent_channels, 3, config.out_channels
+    vae.not_video, vae.size = False, None
+    vae.process_input = lambda image: image * 2 - 1
+    vae.process_output = lambda image: image.mul(0.5).add_(0.5).clamp_(0, 1)
+    _set_strides(vae, config)
+    _set_memory(vae, config)
+    vae.patcher = Patcher(model, load_device=vae.device, offload_device=management.vae_offload_device())
+    return vae
+
+
+def _set_strides(vae: comfy.sd.VAE, config: VAEConfig) -> None:
+    t, h, w = config.stride.t, config.stride.h, config.stride.w
+    vae.upscale_ratio = (lambda latents: max(0, (latents - 1) * t + 1), h, w)
+    vae.upscale_index_formula = (t, h, w)
+    vae.downscale_ratio = (lambda frames: max(0, (frames - 1) // t + 1), h, w)
+    vae.downscale_index_formula = (t, h, w)
+
+
+def _set_memory(vae: comfy.sd.VAE, config: VAEConfig) -> None:
+    """Peak bytes of decoding and encoding, from the widest tensors of the first and last stage."""
+    stride, patch = config.stride, config.patch_size
+    spread = stride.t * (stride.h // patch) * (stride.w // patch)
+    last = config.decoder_block_out_channels[0] // config.upsample_factor[-1]
+    first = config.block_out_channels[0]
+    size = management.dtype_size
+    vae.memory_used_decode = lambda z, dtype: DECODE_COPIES * last * spread * z[2] * z[3] * z[4] * size(dtype)
+    vae.memory_used_encode = lambda x, dtype: DECODE_COPIES * first * x[-3] * x[-2] * x[-1] // patch**2 * size(dtype)
+
+
+def _storage_dtype(stored: torch.dtype, parameters: int, device: torch.device) -> torch.dtype:
+    """A CPU computes in float32 whatever the file holds, so there the file's own dtype stays, memory-mapped."""
+    if management.is_device_cpu(device):
+        return stored
+    return management.unet_dtype(
+        device=device, model_params=parameters, supported_dtypes=COMPUTE_DTYPES, weight_dtype=stored
+    )
+
+
+def _counted_tokens(text: Tensor, mask: Tensor | None) -> Tensor:
+    """The tokens of a prompt that count; the model then needs no mask and no time for padding."""
+    if mask is None:
+        return text
+    keep = mask.reshape(-1, mask.shape[-1]).bool()
+    if keep.shape[-1] != text.shape[1] or not (keep == keep[0]).all():
+        raise ShapeError(
+            f"one prompt at a time: the mask is {tuple(mask.shape)} for text {tuple(text.shape)}; do not batch prompts"
+        )
+    return text[:, keep[0].to(text.device)]
+
+
+def _compare_dialects(camera: str | None, info: WorldInfo) -> None:
+    trained = info.sampling.dialect
+    if camera is not None and camera != trained and {camera, trained} != {"diffusers", "nvlabs-v1"}:
+        log.warning(
+            "the camera was written in dialect %s, %s was trained on moves of %s: speeds and keys differ between them",
+            camera,
+            info.name,
+            trained,
+        )
+
+
+def _host_attention(transformer_options: dict) -> Attend:
+    """The host's choice of attention kernel, with a scale of our own where a reference needs one."""
+
+    def attend(q: Tensor, k: Tensor, v: Tensor, *, mask: Tensor | None = None, scale: float | None = None) -> Tensor:
+        heads, dim = q.shape[1], q.shape[-1]
+        if scale is not None:
+            q = q * (scale * dim**0.5)
+        out = optimized_attention(q, k, v, heads, mask=mask, skip_reshape=True, transformer_options=transformer_options)
+        return out.unflatten(-1, (heads, dim)).transpose(1, 2)
+
+    return attend

@@ -1,0 +1,191 @@
+"""The world model inside the host's own sampling stack, on golden numbers."""
+
+import pytest
+import torch
+from cases import assert_close
+from safetensors.torch import save_file
+
+LOOPS = {
+    "diffusers": "final_latents",
+    "nvlabs": "final_latents_upstream_head",
+    "nvlabs-first": "final_latents_first_release",
+    "nvlabs-streaming": "final_latents_noclamp_padded",
+}
+
+
+@pytest.fixture(scope="module")
+def loop(golden):
+    return golden("dense_loop")
+
+
+@pytest.fixture(scope="module")
+def loop_file(loop, tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "loop.safetensors"
+    save_file(loop.weights, path, {"sana_wm.config": '{"num_attention_heads": 2}'})
+    return path
+
+
+@pytest.fixture(scope="module")
+def native(pack):
+    from sana_wm_pack.nodes import native
+
+    return native
+
+
+def host_model(native, path, reference):
+    from sana_wm_pack.wm_core.checkpoint import open_world
+
+    return native.world_model(open_world(path, reference=reference))
+
+
+def conditioning(native, loop, name):
+    from sana_wm_pack.wm_core.camera import CameraConditions
+
+    i = loop.inputs
+    extra = {
+        "attention_mask": i[f"{name}_mask"],
+        native.CAMERA_KEY: CameraConditions(i["camera_conditions"], i["chunk_plucker"]),
+    }
+    return [[i[name][:, 0], extra]]
+
+
+class GivenNoise:
+    """The fixture's noise; the host's own would be drawn from a seed."""
+
+    seed = 0
+
+    def __init__(self, noise):
+        self.noise = noise
+
+    def generate_noise(self, latent):
+        return self.noise
+
+
+def sample(native, loop, model, cfg=None, sigmas=None):
+    """SamplerCustomAdvanced with core's euler, CFGGuider and our schedule."""
+    from comfy_extras.nodes_custom_sampler import CFGGuider, SamplerCustomAdvanced
+    from comfy.samplers import sampler_object
+    from sana_wm_pack.nodes.sampling import SanaWMScheduler
+
+    settings = loop.meta["sampler"]
+    sigmas = SanaWMScheduler.execute(settings["steps"], settings["shift"]).args[0] if sigmas is None else sigmas
+    positive, negative = conditioning(native, loop, "cond"), conditioning(native, loop, "neg")
+    for a, b in zip(positive, negative):  # as Image to Video leaves them: one camera, shared
+        b[1][native.CAMERA_KEY] = a[1][native.CAMERA_KEY]
+    guider = CFGGuider.execute(model, positive, negative, cfg or settings["cfg_scale"])
+    guider = guider.args[0] if hasattr(guider, "args") else guider[0]
+    start = loop.inputs["latents_init"]
+    samples = torch.zeros_like(start)
+    samples[:, :, :1] = start[:, :, :1]
+    mask = torch.ones(1, 1, *start.shape[2:])
+    mask[:, :, 0] = 0
+    latent = {"samples": samples, "noise_mask": mask}
+    out = SamplerCustomAdvanced.execute(GivenNoise(start), guider, sampler_object("euler"), sigmas, latent)
+    return out.args[0]["samples"] if hasattr(out, "args") else out[0]["samples"]
+
+
+@pytest.mark.parametrize("reference", LOOPS)
+def test_custom_sampler_reproduces_the_golden_loop(native, loop, loop_file, reference):
+    got = sample(native, loop, host_model(native, loop_file, reference))
+    loop.check(got, LOOPS[reference])
+    assert_close(got[:, :, 0], loop.inputs["latents_init"][:, :, 0], 1e-6)
+
+
+def test_ksampler_keeps_the_first_frame_and_follows_the_model_s_shift(native, loop, loop_file):
+    import comfy.samplers
+    from nodes import common_ksampler
+
+    model = host_model(native, loop_file, "nvlabs")
+    assert model.get_model_object("model_sampling").shift == 9.8
+    positive, negative = conditioning(native, loop, "cond"), conditioning(native, loop, "neg")
+    latent = {"samples": torch.zeros_like(loop.inputs["latents_init"])}
+    latent["samples"][:, :, :1] = loop.inputs["latents_init"][:, :, :1]
+    latent["noise_mask"] = torch.ones(1, 1, *latent["samples"].shape[2:])
+    latent["noise_mask"][:, :, 0] = 0
+    out = common_ksampler(model, 5, 4, 2.0, "euler", "simple", positive, negative, latent)[0]["samples"]
+    assert_close(out[:, :, 0], latent["samples"][:, :, 0], 1e-6)
+    assert out[:, :, 1:].isfinite().all() and out[:, :, 1:].std() > 0.1
+    assert "simple" in comfy.samplers.SCHEDULER_NAMES
+
+
+def test_half_precision_file_computes_in_float32_on_a_cpu(native, loop, tmp_path):
+    path = tmp_path / "half.safetensors"
+    halves = {k: v.bfloat16() for k, v in loop.weights.items()}
+    save_file(halves, path, {"sana_wm.config": '{"num_attention_heads": 2}'})
+    model = host_model(native, path, "nvlabs")
+    assert model.model.manual_cast_dtype == torch.float32
+    stored = {p.dtype for p in model.model.diffusion_model.parameters()}
+    assert stored == {torch.bfloat16}, stored
+    got = sample(native, loop, model, cfg=1.0)
+    rounded = tmp_path / "rounded.safetensors"
+    save_file({k: v.float() for k, v in halves.items()}, rounded, {"sana_wm.config": '{"num_attention_heads": 2}'})
+    assert_close(got, sample(native, loop, host_model(native, rounded, "nvlabs"), cfg=1.0), 1e-5)
+
+
+def test_core_lora_changes_the_model_and_comes_off_again(native, loop, loop_file):
+    import comfy.sd
+
+    model = host_model(native, loop_file, "nvlabs")
+    before = sample(native, loop, model, cfg=1.0)
+    g = torch.Generator().manual_seed(0)
+    lora = {}
+    for name in ("blocks.0.attn.qkv", "blocks.1.mlp.inverted_conv.conv", "blocks.2.cross_attn.proj"):
+        weight = model.model.diffusion_model.get_parameter(f"{name}.weight")
+        lora[f"diffusion_model.{name}.lora_A.weight"] = torch.randn(4, weight.shape[1], generator=g)
+        lora[f"diffusion_model.{name}.lora_B.weight"] = torch.randn(weight.shape[0], 4, generator=g)
+    adapted, _ = comfy.sd.load_lora_for_models(model, None, lora, 0.1, 0)
+    assert len(adapted.patches) == 3
+    changed = sample(native, loop, adapted, cfg=1.0)
+    assert (changed - before).abs().max() > 1e-2
+    assert_close(sample(native, loop, model, cfg=1.0), before, 1e-6)
+
+
+def test_lowvram_gives_the_same_numbers(native, loop, loop_file):
+    """Layers are the host's, so weights may stay where they are and be cast one by one."""
+    import comfy.model_management
+
+    model = host_model(native, loop_file, "nvlabs")
+    whole = sample(native, loop, model, cfg=1.0)
+    castable = [m for m in model.model.modules() if hasattr(m, "comfy_cast_weights")]
+    assert len(castable) > 50
+    for module in castable:
+        module.prev_comfy_cast_weights = module.comfy_cast_weights
+        module.comfy_cast_weights = True
+    assert_close(sample(native, loop, model, cfg=1.0), whole, 1e-6)
+
+
+def test_missing_camera_is_one_clear_error(native, loop, loop_file):
+    from sana_wm_pack.wm_core.errors import ConfigError
+
+    model = host_model(native, loop_file, "nvlabs")
+    plain = [[loop.inputs["cond"][:, 0], {}]]
+    from nodes import common_ksampler
+
+    latent = {"samples": torch.zeros_like(loop.inputs["latents_init"])}
+    with pytest.raises(ConfigError, match="has not got a camera; connect SANA-WM Image to Video"):
+        common_ksampler(model, 5, 2, 1.0, "euler", "simple", plain, plain, latent)
+
+
+def test_padding_of_a_prompt_costs_nothing(native, loop):
+    text = torch.arange(12.0).reshape(1, 6, 2)
+    mask = torch.tensor([[1, 1, 0, 0, 1, 0]])
+    assert torch.equal(native._counted_tokens(text, mask), text[:, [0, 1, 4]])
+    assert native._counted_tokens(text, None) is text
+
+
+def test_the_trial_world_s_vae_is_a_whole_vae_of_the_host(native):
+    from cases import ROOT
+    from sana_wm_pack.wm_core.checkpoint import open_vae
+
+    path = ROOT / "assets/models/vae/sana_wm_trial_world_vae.safetensors"
+    vae = native.video_vae(*open_vae(path))
+    picture = torch.rand(1, 64, 96, 3, generator=torch.Generator().manual_seed(0))
+    latent = vae.encode(picture)
+    assert tuple(latent.shape) == (1, 16, 1, 16, 24)
+    video = torch.randn(1, 16, 3, 16, 24, generator=torch.Generator().manual_seed(1))
+    whole = vae.decode(video)
+    assert tuple(whole.shape) == (1, 17, 64, 96, 3) and whole.min() >= 0 and whole.max() <= 1
+    tiled = vae.decode_tiled(video, tile_x=12, tile_y=12, overlap=6, tile_t=2, overlap_t=1)
+    assert tuple(tiled.shape) == tuple(whole.shape)
+    assert (tiled - whole).abs().mean() < 0.02, "tiles of half the picture should blend to nearly the whole"
+    assert vae.spacial_compression_encode() == 4 and vae.temporal_compression_decode() == 8

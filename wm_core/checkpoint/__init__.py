@@ -1,0 +1,19 @@
+"""Strict loading of released weights."""
+
+from .files import WeightFile, open_weights
+from .load import load_video_vae, load_world_model, open_vae, read_vae_weights, read_world_weights
+from .world_file import VARIANTS, WorldFile, WorldInfo, open_world
+
+__all__ = [
+    "VARIANTS",
+    "WeightFile",
+    "WorldFile",
+    "WorldInfo",
+    "load_video_vae",
+    "load_world_model",
+    "open_vae",
+    "open_weights",
+    "open_world",
+    "read_vae_weights",
+    "read_world_weights",
+]
