@@ -1,0 +1,153 @@
+"""The pack in a real server: the example graph makes a video, a cancelled run makes none, errors are clear."""
+
+import json
+import re
+import time
+
+import av
+import numpy as np
+import pytest
+from cases import ROOT
+from PIL import Image
+
+from tools import make_workflows
+from tools.demo import set_input
+from tools.steps import StepError
+from wm_core.camera import fit_crop
+
+pytestmark = pytest.mark.host
+OURS = re.compile(r"sana.?wm", re.IGNORECASE)
+
+
+def run(client, graph):
+    """(events, history entry) of a finished run."""
+    prompt_id = client.queue(graph)
+    events = list(client.follow(prompt_id))
+    return events, client.history(prompt_id)
+
+
+def saved_videos(history):
+    items = [i for node in history.get("outputs", {}).values() for found in node.values() if isinstance(found, list) for i in found]
+    return [i for i in items if isinstance(i, dict) and str(i.get("filename", "")).endswith(".mp4")]
+
+
+def decode(path):
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
+        return np.stack(frames), float(stream.average_rate), dict(container.metadata)
+
+
+def test_start_up_prints_no_error_of_ours(server, object_info):
+    log = server.log.read_text()
+    at_fault = [line for line in log.splitlines() if OURS.search(line) and re.search("error|traceback|failed", line, re.I)]
+    assert not at_fault, at_fault
+    assert "IMPORT FAILED" not in log
+    ours = sorted(name for name in object_info if name.startswith("SanaWM"))
+    assert ours == sorted(
+        [
+            "SanaWMCameraFromActions",
+            "SanaWMCameraPreset",
+            "SanaWMCameraPreview",
+            "SanaWMImageToVideo",
+            "SanaWMLoadTextEmbedding",
+            "SanaWMModelLoader",
+            "SanaWMSaveTextEmbedding",
+            "SanaWMScheduler",
+            "SanaWMTextEncode",
+            "SanaWMTextEncoderLoader",
+            "SanaWMVAELoader",
+        ]
+    )
+
+
+def test_every_node_explains_itself(object_info):
+    for name, info in object_info.items():
+        if name.startswith("SanaWM"):
+            assert info["description"], name
+            assert info["category"].startswith("SANA-WM/"), name
+            for group in ("required", "optional"):
+                for key, declaration in info["input"].get(group, {}).items():
+                    is_widget = isinstance(declaration[0], list) or declaration[0] in ("INT", "FLOAT", "STRING", "COMBO", "BOOLEAN")
+                    assert not is_widget or declaration[1].get("tooltip"), f"{name}.{key} has no tooltip"
+
+
+def test_committed_workflows_are_what_the_script_makes(object_info):
+    for name, graph in make_workflows.GRAPHS.items():
+        ui, api = make_workflows.forms(graph, object_info)
+        assert json.loads((make_workflows.FOLDER / f"{name}.json").read_text()) == ui
+        assert json.loads((make_workflows.FOLDER / "api" / f"{name}.json").read_text()) == api
+
+
+def test_example_graph_makes_a_video_that_starts_at_the_picture(server, client, graph):
+    events, history = run(client, graph)
+    assert not [e for e in events if e.kind == "execution_error"], events
+    assert history["status"]["status_str"] == "success"
+    (item,) = saved_videos(history)
+    video = server.folders / "output" / item["subfolder"] / item["filename"]
+    frames, fps, metadata = decode(video)
+    assert frames.shape == (33, 64, 96, 3) and fps == 16
+    assert frames.astype(float).std() > 20, "one colour"
+    steps = np.abs(np.diff(frames.astype(float), axis=0)).mean((1, 2, 3))
+    assert (steps > 0.3).mean() > 0.8, "the camera moves, so must the pictures"
+    picture = np.array(Image.open(ROOT / "assets" / "start_picture.png").convert("RGB"))
+    wanted = fit_crop(picture.shape[:2], (64, 96)).apply_to_image(picture).astype(float)
+    psnr = 10 * np.log10(255**2 / np.square(frames[0] - wanted).mean())
+    assert psnr > 24, f"first frame {psnr:.1f} dB from the picture; the VAE alone reaches 28"
+    recorded = json.loads(metadata["prompt"])
+    assert any(node["class_type"] == "SanaWMModelLoader" for node in recorded.values())
+
+
+def test_progress_is_told_step_by_step(client, graph):
+    set_input(graph, "Noise", "noise_seed", 7)
+    events, _ = run(client, graph)
+    steps = [
+        node["value"] for e in events if e.kind == "progress_state" for node in e.data["nodes"].values() if node["max"] == 6
+    ]
+    assert {1, 2, 3, 4, 5, 6} <= set(map(int, steps))
+
+
+def test_a_cancelled_run_leaves_nothing_that_looks_done(server, client, graph):
+    set_input(graph, "Noise", "noise_seed", 8)
+    set_input(graph, "Steps", "steps", 400)
+    before = sorted(p.name for p in (server.folders / "output").rglob("*"))
+    prompt_id = client.queue(graph)
+    kinds = []
+    for event in client.follow(prompt_id):
+        kinds.append(event.kind)
+        values = [n["value"] for n in event.data.get("nodes", {}).values() if n["max"] == 400] if event.kind == "progress_state" else []
+        if values and max(values) >= 2 and "interrupt" not in kinds:
+            asked = time.monotonic()
+            client.interrupt()
+            kinds.append("interrupt")
+    assert time.monotonic() - asked < 20
+    assert "execution_interrupted" in kinds and "execution_success" not in kinds
+    history = client.history(prompt_id)
+    assert history["status"]["status_str"] == "error" and not saved_videos(history)
+    assert sorted(p.name for p in (server.folders / "output").rglob("*")) == before
+    set_input(graph, "Steps", "steps", 2)
+    _, again = run(client, graph)
+    assert saved_videos(again), "the server must go on working after a cancelled run"
+
+
+def test_a_bad_action_string_is_one_clear_error(client, graph):
+    set_input(graph, "Camera", "actions", "w-12,q-3")
+    events, history = run(client, graph)
+    (error,) = [e for e in events if e.kind == "execution_error"]
+    assert error.data["node_type"] == "SanaWMCameraFromActions"
+    assert "CameraError" in error.data["exception_type"]
+    assert "segment 2" in error.data["exception_message"] and "q-3" in error.data["exception_message"]
+    assert not saved_videos(history)
+
+
+def test_a_size_off_the_grid_names_the_nearest(client, graph):
+    set_input(graph, "Image to video", "width", 98)
+    events, _ = run(client, graph)
+    (error,) = [e for e in events if e.kind == "execution_error"]
+    assert "multiple of 4 x 4" in error.data["exception_message"] and "96 x 64" in error.data["exception_message"]
+
+
+def test_a_missing_model_is_refused_before_anything_runs(client, graph):
+    set_input(graph, "World model", "file", "nowhere.safetensors")
+    with pytest.raises(StepError, match="nowhere.safetensors"):
+        client.queue(graph)

@@ -1,0 +1,260 @@
+"""The demo: a real server, the example workflow with what the person asked for, the video, and a contact sheet of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image
+
+from .client import Client, Event
+from .contact_sheet import contact_sheet
+from .environment import ROOT
+from .server import Server
+from .steps import StepError
+from .trial_graph import on_trial_world
+
+START_PICTURE = ROOT / "assets" / "start_picture.png"
+WORKFLOW = ROOT / "example_workflows" / "api" / "start.json"
+INPUTS = {  # option of the demo -> inputs it sets in the workflow, as (title of the node, name of the input)
+    "image": (("Start picture", "image"),),
+    "prompt": (("Prompt", "text"),),
+    "actions": (("Camera", "actions"),),
+    "frames": (("Image to video", "length"),),
+    "seed": (("Noise", "noise_seed"),),
+    "steps": (("Steps", "steps"),),
+}
+MODEL = ("World model", "file")  # only read, for the caption
+SHEET_FRAMES = 12
+PLAN_SIZE = 300
+VIDEO_ENDINGS = (".mp4", ".webm", ".mkv")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the person asked for; None leaves the workflow's own value."""
+
+    image: Path | None = None
+    prompt: str | None = None
+    actions: str | None = None
+    frames: int | None = None
+    seed: int | None = None
+    steps: int | None = None
+    released: bool = False  # the released 2.6B weights in the person's ComfyUI, not the trial world
+    out: Path = Path("out")
+
+
+def run(request: Request, host: Path) -> int:
+    """Make the video and its contact sheet in `request.out`; StepError if anything on the way fails."""
+    workflow = load_workflow()
+    if not request.released:
+        workflow = on_trial_world(workflow)
+    apply(request, workflow)
+    tell_limits(request)
+    print("demo    starting ComfyUI ...", end="", flush=True)
+    start = time.perf_counter()
+    with Server(host) as server, Client(server.url) as client:
+        print(f" {time.perf_counter() - start:.1f} s ({server.url})", flush=True)
+        try:
+            client.upload_image(request.image or START_PICTURE)
+            prompt_id = client.queue(workflow)
+            follow(client, prompt_id, workflow)
+            video = fetch_video(client, prompt_id, request.out)
+        except StepError as error:
+            raise StepError(
+                f"The server's log ends with:\n{server.log_tail()}\n\n{error.why}", error.next_step
+            ) from error
+    print(f"demo    video          {video}")
+    sheet = video.with_suffix(".png")
+    make_sheet(video, workflow, request.prompt).save(sheet)
+    print(f"demo    contact sheet  {sheet}")
+    print(f"demo    done in {time.perf_counter() - start:.1f} s")
+    return 0
+
+
+def load_workflow(file: Path = WORKFLOW) -> dict:
+    """The demo's workflow in API format: node id -> {"class_type", "inputs", "_meta": {"title"}}."""
+    if not file.is_file():
+        raise StepError(f"There is no workflow {file}.", "Restore it from the repository.")
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def apply(request: Request, workflow: dict) -> None:
+    """Write what was asked for into the workflow. The picture goes by its name, under which it is uploaded later."""
+    if request.image and not request.image.is_file():
+        raise StepError(f"There is no picture {request.image}.", "Give --image a PNG or JPEG file.")
+    for option, places in INPUTS.items():
+        value = getattr(request, option)
+        if value is None or (option == "prompt" and not request.released):
+            continue
+        for title, name in places:
+            set_input(workflow, title, name, value.name if option == "image" else value)
+
+
+def tell_limits(request: Request) -> None:
+    """What the trial world cannot do with what was asked for."""
+    if request.released:
+        return
+    if request.prompt:
+        print("demo    the trial world knows one prompt: yours is written on the sheet and changes nothing")
+    if request.image:
+        print("demo    the trial world has only seen scenes of its own kind: a photo turns into soft shapes that move")
+
+
+def set_input(workflow: dict, title: str, name: str, value: object) -> None:
+    """Set input `name` of the node with that title."""
+    inputs = _node(workflow, title)["inputs"]
+    if name not in inputs:
+        raise StepError(
+            f"Node '{title}' has no input '{name}', only {', '.join(inputs)}.", "Mend INPUTS in tools/demo.py."
+        )
+    inputs[name] = value
+
+
+def get_input(workflow: dict, title: str, name: str) -> object:
+    """Input `name` of the node with that title; None if there is none."""
+    titles = {node.get("_meta", {}).get("title") for node in workflow.values()}
+    return _node(workflow, title)["inputs"].get(name) if title in titles else None
+
+
+def follow(client: Client, prompt_id: str, workflow: dict) -> None:
+    """Show each node of a run on a line of its own; StepError with the server's words if the run fails."""
+    line = ProgressLine({node_id: _title(node) for node_id, node in workflow.items()})
+    try:
+        for event in client.follow(prompt_id):
+            if event.kind == "execution_error":
+                raise _failure(event, line.titles)
+            if event.kind == "execution_interrupted":
+                raise StepError("The run was cancelled.", "Start it again.")
+            line.show(event)
+    except KeyboardInterrupt:
+        client.interrupt()
+        raise
+    finally:
+        line.finish()
+
+
+class ProgressLine:
+    """One terminal line for each node that runs: title, step, seconds. Without a terminal, only its last state."""
+
+    def __init__(self, titles: dict[str, str]) -> None:
+        self.titles, self.running, self.detail, self.start = titles, None, "", 0.0
+
+    def show(self, event: Event) -> None:
+        if event.kind == "executing" and event.data["node"] != self.running:
+            self.finish()
+            self.running, self.detail, self.start = event.data["node"], "", time.perf_counter()
+        elif event.kind == "progress_state" and self.running in event.data["nodes"]:
+            state = event.data["nodes"][self.running]
+            if state["max"] > 1:
+                self.detail = f"step {state['value']:.0f}/{state['max']:.0f}"
+        elif event.kind == "execution_cached":
+            return
+        if self.running and sys.stdout.isatty():
+            print(f"\r{self._text()}\033[K", end="", flush=True)
+
+    def finish(self) -> None:
+        if self.running:
+            print(f"\r{self._text()}" if sys.stdout.isatty() else self._text(), flush=True)
+        self.running = None
+
+    def _text(self) -> str:
+        title = self.titles.get(self.running, self.running)
+        return f"demo    {title:<32} {self.detail:<16} {time.perf_counter() - self.start:7.1f} s"
+
+
+def fetch_video(client: Client, prompt_id: str, out: Path) -> Path:
+    """Save the run's video into `out`, under a name that is free there."""
+    outputs = client.history(prompt_id).get("outputs", {})
+    files = [item for node in outputs.values() for items in node.values() if isinstance(items, list) for item in items]
+    videos = [f for f in files if isinstance(f, dict) and str(f.get("filename", "")).endswith(VIDEO_ENDINGS)]
+    if not videos:
+        raise StepError("The run ended without a video.", f"Does {WORKFLOW.name} end in a Save Video node?")
+    last = videos[-1]
+    content = client.view(last["filename"], last.get("subfolder", ""), last.get("type", "output"))
+    name = Path(last["filename"])
+    out.mkdir(parents=True, exist_ok=True)
+    target, number = out / name.name, 1
+    while target.exists() or target.with_suffix(".png").exists():
+        number += 1
+        target = out / f"{name.stem}{number}{name.suffix}"
+    target.write_bytes(content)
+    return target
+
+
+def make_sheet(video: Path, workflow: dict, prompt: str | None = None) -> Image.Image:
+    """The contact sheet of a finished video."""
+    frames, times, (count, size, fps) = read_frames(video, SHEET_FRAMES)
+    asked = {option: get_input(workflow, *places[0]) for option, places in INPUTS.items()}
+    known = {
+        "Prompt": asked["prompt"] or prompt,
+        "Actions": asked["actions"],
+        "Seed": asked["seed"],
+        "Steps": asked["steps"],
+        "Video": f"{count} frames, {size[0]} x {size[1]}, {fps:g} fps, {count / fps:.2f} s",
+        "Dialect": get_input(workflow, "Camera", "dialect"),
+        "Model": get_input(workflow, *MODEL),
+        "File": video.name,
+    }
+    caption = [f"{label}: {value}" for label, value in known.items() if value is not None]
+    return contact_sheet(frames, draw_plan(workflow, size, fps), caption, times=times)
+
+
+def read_frames(video: Path, at_most: int) -> tuple[list[np.ndarray], list[float], tuple[int, tuple[int, int], float]]:
+    """Evenly spaced frames with the first and the last, their seconds, and (frame count, (width, height), fps)."""
+    with av.open(str(video)) as container:
+        stream = container.streams.video[0]
+        fps, size = float(stream.average_rate), (stream.codec_context.width, stream.codec_context.height)
+        count = sum(1 for _ in container.decode(stream))
+    if not count:
+        raise StepError(f"{video} holds no frame.", "The server's log may say why.")
+    chosen = {round(i) for i in np.linspace(0, count - 1, min(at_most, count))}
+    with av.open(str(video)) as container:
+        decoded = enumerate(container.decode(video=0))
+        frames = [frame.to_ndarray(format="rgb24") for index, frame in decoded if index in chosen]
+    return frames, [index / fps for index in sorted(chosen)], (count, size, fps)
+
+
+def draw_plan(workflow: dict, size: tuple[int, int], fps: float) -> np.ndarray | None:
+    """The camera path of the workflow's action string from above; None if its camera is not made from one."""
+    title, name = INPUTS["actions"][0]
+    actions = get_input(workflow, title, name)
+    if not isinstance(actions, str):
+        return None
+    from wm_core.camera import DEFAULT_DIALECT, actions_to_path, path_plan
+
+    dialect = get_input(workflow, title, "dialect") or DEFAULT_DIALECT
+    fov = get_input(workflow, title, "fov") or None
+    path = actions_to_path(actions, dialect=dialect, size=size[::-1], fov_deg=fov, fps=fps)
+    return path_plan(path, (PLAN_SIZE, PLAN_SIZE))
+
+
+def _node(workflow: dict, title: str) -> dict:
+    found = [node for node in workflow.values() if node.get("_meta", {}).get("title") == title]
+    if len(found) != 1:
+        titles = ", ".join(sorted(_title(node) for node in workflow.values()))
+        raise StepError(
+            f"{len(found)} nodes of {WORKFLOW.name} have the title '{title}', wanted 1; titles: {titles}.",
+            "Give the node that title, or mend INPUTS in tools/demo.py.",
+        )
+    return found[0]
+
+
+def _title(node: dict) -> str:
+    return node.get("_meta", {}).get("title") or node["class_type"]
+
+
+def _failure(event: Event, titles: dict[str, str]) -> StepError:
+    data = event.data
+    node = titles.get(data.get("node_id"), data.get("node_id"))
+    kind = str(data.get("exception_type")).rpartition(".")[2]
+    words = str(data.get("exception_message", "")).strip()
+    return StepError(
+        f"Node '{node}' ({data.get('node_type')}) failed: {kind}: {words}",
+        "If an option caused it, change that option; the message above names what was got and what was wanted.",
+    )

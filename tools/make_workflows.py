@@ -1,0 +1,113 @@
+"""Write example_workflows/ from the graphs described here: start.json for the browser, api/start.json for programs.
+
+    python3 -m tools.make_workflows [--comfyui PATH]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from .workflows import NOTE, Group, Link, Node, api_form, ui_form
+
+FOLDER = Path(__file__).resolve().parents[1] / "example_workflows"
+
+_RELEASED = "https://huggingface.co/Efficient-Large-Model/SANA-WM_bidirectional/resolve/main"
+WORLD = {
+    "name": "sana_wm_1600m_720p.safetensors",
+    "url": f"{_RELEASED}/dit/sana_wm_1600m_720p.safetensors",
+    "directory": "diffusion_models",
+}
+VAE = {
+    "name": "sana_wm_ltx2_vae.safetensors",
+    "url": f"{_RELEASED}/vae/diffusion_pytorch_model.safetensors",
+    "directory": "vae",
+}
+TEXT = {
+    "name": "gemma_2_2b_fp16.safetensors",
+    "url": "https://huggingface.co/Comfy-Org/Lumina_Image_2.0_Repackaged/resolve/main/split_files/text_encoders/"
+    "gemma_2_2b_fp16.safetensors",
+    "directory": "text_encoders",
+}
+PROMPT = (
+    "A quiet village street in late afternoon light: stone houses with flower boxes, a cobbled lane, a fountain in the "
+    "distance, soft shadows. The world is still but alive: leaves stir, water glitters, a cat sleeps on a wall."
+)
+NOTE_TEXT = f"""### SANA-WM: a picture, a prompt, a camera path
+
+1. **Models** (about 17 GB; the first run tells what is missing)
+   * `models/diffusion_models/{WORLD["name"]}` (10 GB)
+   * `models/vae/{VAE["name"]}` (2.3 GB; save the download under this name)
+   * `models/text_encoders/{TEXT["name"]}` (5 GB)
+2. **Picture**: choose the first frame. It is resized to cover the video and cut at the centre.
+3. **Camera**: write what is pressed for how many frames. Look at the preview before you queue:
+   it costs nothing, the video costs minutes.
+4. Describe the **scene**, not the camera: the model was trained on captions without camera words.
+
+60 steps are the released recipe. Below 40 the camera is followed less closely."""
+
+
+def start() -> tuple[list[Node], list[Group]]:
+    """The first workflow: one clip along an action string, core nodes wherever core has them."""
+    nodes = [
+        Node("world", "SanaWMModelLoader", "World model", (40, 60), (400, 130), {"file": WORLD["name"], "weight_dtype": "auto", "variant": "auto", "reference": "auto"}, (WORLD,)),
+        Node("vae", "SanaWMVAELoader", "Video VAE", (40, 240), (400, 60), {"file": VAE["name"]}, (VAE,)),
+        Node("encoder", "SanaWMTextEncoderLoader", "Text encoder", (40, 350), (400, 90), {"file": TEXT["name"], "device": "default"}, (TEXT,)),
+        Node("picture", "LoadImage", "Start picture", (40, 500), (400, 340), {"image": "example.png"}),
+        Node("prompt", "SanaWMTextEncode", "Prompt", (500, 60), (440, 200), {"clip": Link("encoder"), "text": PROMPT, "instruction": True}),
+        Node("negative", "SanaWMTextEncode", "Negative prompt", (500, 310), (440, 110), {"clip": Link("encoder"), "text": "", "instruction": True}),
+        Node("camera", "SanaWMCameraFromActions", "Camera", (500, 500), (440, 250), {"actions": "w-80,dw-40,w-40", "dialect": "nvlabs-v2", "fov": 0.0, "image": Link("picture"), "fps": 16.0, "translation_speed": 0.0, "rotation_speed": 0.0}),
+        Node("preview", "SanaWMCameraPreview", "Look before you wait", (500, 820), (760, 470), {"camera": Link("camera"), "image": Link("picture")}),
+        Node("start", "SanaWMImageToVideo", "Image to video", (1000, 60), (340, 240), {"positive": Link("prompt"), "negative": Link("negative"), "vae": Link("vae"), "image": Link("picture"), "camera": Link("camera"), "width": 1280, "height": 704, "length": 161}),
+        Node("noise", "RandomNoise", "Noise", (1000, 360), (340, 90), {"noise_seed": 42}),
+        Node("guider", "CFGGuider", "Guidance", (1400, 60), (320, 110), {"model": Link("world"), "positive": Link("start", 0), "negative": Link("start", 1), "cfg": 5.0}),
+        Node("euler", "KSamplerSelect", "Sampler kind", (1400, 220), (320, 60), {"sampler_name": "euler"}),
+        Node("schedule", "SanaWMScheduler", "Steps", (1400, 330), (320, 110), {"steps": 60, "shift": 0.0, "model": Link("world")}),
+        Node("sampler", "SamplerCustomAdvanced", "Sampler", (1400, 500), (320, 130), {"noise": Link("noise"), "guider": Link("guider"), "sampler": Link("euler"), "sigmas": Link("schedule"), "latent_image": Link("start", 2)}),
+        Node("decode", "VAEDecodeTiled", "Decode", (1400, 690), (320, 150), {"samples": Link("sampler"), "vae": Link("vae"), "tile_size": 512, "overlap": 64, "temporal_size": 96, "temporal_overlap": 32}),
+        Node("video", "CreateVideo", "Video", (1780, 60), (300, 80), {"images": Link("decode"), "fps": 16.0}),
+        Node("save", "SaveVideo", "Save", (1780, 200), (460, 420), {"video": Link("video"), "filename_prefix": "video/SanaWM", "format": "auto", "codec": "auto"}),
+        Node("note", NOTE, "Read me", (40, 900), (400, 390), {"text": NOTE_TEXT}),
+    ]  # fmt: skip
+    groups = [
+        Group("What is loaded", (20, 0, 440, 460)),
+        Group("What is seen and where the camera goes", (480, 0, 800, 1310), "#3f9e5a"),
+        Group("How it is made", (980, 0, 760, 860), "#8a5aa0"),
+    ]
+    return nodes, groups
+
+
+GRAPHS = {"start": start}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--comfyui", help="folder of a ComfyUI; by default the one that set-up installed")
+    arguments = parser.parse_args()
+    from . import host
+    from .client import Client
+    from .server import Server
+
+    ready = host.prepare("host", arguments.comfyui)
+    with Server(ready.folder) as server, Client(server.url) as client:
+        object_info = client.object_info()
+    for name, graph in GRAPHS.items():
+        write(name, *forms(graph, object_info))
+
+
+def forms(graph, object_info: dict) -> tuple[dict, dict]:
+    """(UI form, API form) of a graph."""
+    nodes, groups = graph()
+    return ui_form(nodes, groups, object_info), api_form(nodes)
+
+
+def write(name: str, ui: dict, api: dict) -> None:
+    for file, content in ((FOLDER / f"{name}.json", ui), (FOLDER / "api" / f"{name}.json", api)):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        print(file.relative_to(FOLDER.parent))
+
+
+if __name__ == "__main__":
+    main()
