@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable
 
 import comfy.model_patcher
-import comfy.utils
+import folder_paths
 import torch
 from comfy_api.latest import io
 
@@ -17,6 +18,20 @@ def advanced(widget: io.Input) -> io.Input:
     """Fold a widget under "advanced". Set after construction: on ComfyUI 0.3.75 no constructor takes it."""
     widget.extra_dict = {**(getattr(widget, "extra_dict", None) or {}), "advanced": True}
     return widget
+
+
+def missing_file(file: str, *folders: str) -> str | None:
+    """What validate_inputs says of a file that is in none of the model folders; None if it is there."""
+    if any(folder_paths.get_full_path(folder, file) for folder in folders):
+        return None
+    places = " or ".join(f"models/{folder}" for folder in folders)
+    return f"{file} is not in {places}; put it there and refresh (press R), or choose another"
+
+
+def unknown_choice(name: str, value: str, options: Iterable[str]) -> str | None:
+    """The same of a choice: ComfyUI 0.3.75 does not check those of new-style nodes."""
+    options = list(options)
+    return None if value in options else f"{name} must be one of {', '.join(options)}, got {value!r}"
 
 
 def set_inference_dtype(config, dtype: torch.dtype, cast: torch.dtype | None, device: torch.device) -> None:

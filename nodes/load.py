@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from ..wm_core.checkpoint import VARIANTS, open_vae, open_world
 from ..wm_core.config import REFERENCES
 from .bridge import say
-from .compat import advanced
+from .compat import advanced, missing_file, unknown_choice
 from .native import video_vae, world_model
 
 AUTO = "auto"
@@ -60,6 +60,16 @@ class SanaWMModelLoader(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, file, weight_dtype=AUTO, variant=AUTO, reference=AUTO):
+        return (
+            missing_file(file, "diffusion_models")
+            or unknown_choice("weight_dtype", weight_dtype, WEIGHT_DTYPES)
+            or unknown_choice("variant", variant, [AUTO, *VARIANTS])
+            or unknown_choice("reference", reference, [AUTO, *REFERENCES])
+            or True
+        )
+
+    @classmethod
     def execute(cls, file, weight_dtype=AUTO, variant=AUTO, reference=AUTO):
         path = folder_paths.get_full_path_or_raise("diffusion_models", file)
         opened = open_world(
@@ -99,6 +109,10 @@ class SanaWMVAELoader(io.ComfyNode):
             ],
             outputs=[io.Vae.Output(display_name="vae")],
         )
+
+    @classmethod
+    def validate_inputs(cls, file):
+        return missing_file(file, "vae", "checkpoints") or True
 
     @classmethod
     def execute(cls, file):

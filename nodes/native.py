@@ -32,7 +32,7 @@ CAMERA_KEY = "sana_wm_camera"  # in a conditioning: CameraConditions
 DIALECT_KEY = "sana_wm_dialect"  # the action dialect that the camera was written in
 COMPUTE_DTYPES = [torch.bfloat16, torch.float16, torch.float32]
 MEMORY_FACTOR = 5.0  # about 20 vectors of the model's width for each latent pixel, in the host's own unit
-DECODE_COPIES = 7  # tensors as large as the decoder's last stage that are alive at once
+DECODE_COPIES = 4  # tensors as wide as the decoder's last stage that are alive at once, see wm_core.vae.model
 
 
 class HostWorldDiT(WorldDiT):
@@ -158,7 +158,7 @@ def _set_memory(vae: comfy.sd.VAE, config: VAEConfig) -> None:
     """Peak bytes of decoding and encoding, from the widest tensors of the first and last stage."""
     stride, patch = config.stride, config.patch_size
     spread = stride.t * (stride.h // patch) * (stride.w // patch)
-    last = config.decoder_block_out_channels[0] // config.upsample_factor[-1]
+    last = config.decoder_stages[-1].out_channels
     first = config.block_out_channels[0]
     size = management.dtype_size
     vae.memory_used_decode = lambda z, dtype: DECODE_COPIES * last * spread * z[2] * z[3] * z[4] * size(dtype)

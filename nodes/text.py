@@ -25,7 +25,7 @@ from ..wm_core.text import (
     token_ids,
     with_instruction,
 )
-from .compat import advanced
+from .compat import advanced, missing_file, unknown_choice
 
 ENCODER = "gemma-2-2b"
 EMBEDDING_FOLDER = "sana_wm_text"  # folder key, and the name below models/
@@ -121,6 +121,10 @@ class SanaWMTextEncoderLoader(io.ComfyNode):
             ],
             outputs=[io.Clip.Output(display_name="clip")],
         )
+
+    @classmethod
+    def validate_inputs(cls, file, device="default"):
+        return missing_file(file, "text_encoders") or unknown_choice("device", device, ["default", "cpu"]) or True
 
     @classmethod
     def execute(cls, file, device="default"):

@@ -66,6 +66,10 @@ class Client:
         """Queue an API-format workflow; returns the prompt id. StepError lists what the server finds wrong with it."""
         self._connect()  # before the first event can come
         answer = self._json("POST", "/prompt", json={"prompt": workflow, "client_id": self.client_id})
+        if answer.get("node_errors"):  # the server would run the outputs that do not need those nodes
+            self._request("POST", "/queue", json={"delete": [answer["prompt_id"]]})
+            words = _refusal(json.dumps({"error": "The workflow cannot run:", **answer}).encode())
+            raise StepError(f"The server refused a part of it. {words}", "Mend that, then again.")
         return answer["prompt_id"]
 
     def follow(self, prompt_id: str) -> Iterator[Event]:

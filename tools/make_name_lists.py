@@ -20,48 +20,115 @@ sys.path.insert(0, str(ROOT))
 
 Shapes = dict[str, list[int]]
 
-WORLD_DIFFUSERS = "SanaWMTransformer3DModel() of diffusers 0.42.1, state dict on the meta device."
-WORLD_RELEASED = (
-    "world_diffusers.json with t_embedder.linear_{1,2} named t_embedder.mlp.{0,2}, plus pos_embed and "
-    "y_embedder.y_embedding: counts for each first part of a name agree with the header of the released "
-    "sana_wm_1600m_720p.safetensors (872 tensors). The shapes of these two, which are never read, are not verified."
-)
-VAE_ORIGINAL = (
-    "vae.json under the names of the original LTX-2 checkpoints, without their prefix `vae.`, by the mapping that "
-    "diffusers' scripts/convert_ltx2_to_diffusers.py undoes; names only, no original file was at hand. Of "
-    "per_channel_statistics the script also drops `channel` and `mean-of-stds*`, whose shapes are not verified."
-)
-UNVERIFIED_WORLD: Shapes = {"pos_embed": [1, 506, 2240], "y_embedder.y_embedding": [300, 2304]}
-UNVERIFIED_VAE: Shapes = {
+# What each list was made from, written into it; vae.json has no place for it.
+DERIVED_FROM = {
+    "world_diffusers": "SanaWMTransformer3DModel() of diffusers 0.42.1, state dict on the meta device",
+    "world_released": (
+        "world_diffusers.json with t_embedder.linear_{1,2} as t_embedder.mlp.{0,2}, plus pos_embed and "
+        "y_embedder.y_embedding. The counts for each first part of a name are those of the header of the released "
+        "sana_wm_1600m_720p.safetensors (872 tensors); the shapes of the two added names, which are never read, are "
+        "not verified"
+    ),
+    "vae_original": (
+        "vae.json under the names of original LTX-2 checkpoints, without their prefix `vae.`: the mapping that "
+        "diffusers' scripts/convert_ltx2_to_diffusers.py makes, backwards. No original file was at hand. The shapes of "
+        "the three further per_channel_statistics, which are never read, are not verified"
+    ),
+}
+WORLD_NEVER_READ: Shapes = {"pos_embed": [1, 920, 2240], "y_embedder.y_embedding": [300, 2304]}
+VAE_NEVER_READ: Shapes = {
     f"per_channel_statistics.{name}": [128] for name in ("channel", "mean-of-stds", "mean-of-stds_over_std-of-means")
 }
+
+# diffusers name -> original name. The original puts the middle block, the blocks and the samplers of a side into one
+# list, in the order of computation.
+ORIGINAL_VAE_NAMES = (
+    (r"encoder\.mid_block\.resnets\.(.+)", lambda m: f"encoder.down_blocks.8.res_blocks.{m[1]}"),
+    (r"encoder\.down_blocks\.(\d)\.resnets\.(.+)", lambda m: f"encoder.down_blocks.{2 * int(m[1])}.res_blocks.{m[2]}"),
+    (r"encoder\.down_blocks\.(\d)\.downsamplers\.0\.(.+)", lambda m: f"encoder.down_blocks.{2 * int(m[1]) + 1}.{m[2]}"),
+    (r"decoder\.mid_block\.resnets\.(.+)", lambda m: f"decoder.up_blocks.0.res_blocks.{m[1]}"),
+    (r"decoder\.up_blocks\.(\d)\.upsamplers\.0\.(.+)", lambda m: f"decoder.up_blocks.{2 * int(m[1]) + 1}.{m[2]}"),
+    (r"decoder\.up_blocks\.(\d)\.resnets\.(.+)", lambda m: f"decoder.up_blocks.{2 * int(m[1]) + 2}.res_blocks.{m[2]}"),
+    (r"latents_mean", lambda m: "per_channel_statistics.mean-of-means"),
+    (r"latents_std", lambda m: "per_channel_statistics.std-of-means"),
+)
 
 
 def released_world_name(name: str) -> str:
     """A diffusers name of the stage-1 model as the release has it."""
-    return name.replace("t_embedder.linear_1.", "t_embedder.mlp.0.").replace("t_embedder.linear_2.", "t_embedder.mlp.2.")
-
-
-def original_vae_name(name: str, deepest: int = 4) -> str:
-    """A diffusers name of the video VAE as the original checkpoints have it; `deepest` counts the encoder's blocks.
-
-    The original puts middle block, blocks and samplers of each side into one list, in the order of computation.
-    """
-    name = name.replace("latents_mean", "per_channel_statistics.mean-of-means")
-    name = name.replace("latents_std", "per_channel_statistics.std-of-means")
-    name = name.replace("encoder.mid_block.", f"encoder.down_blocks.{2 * deepest}.")
-    name = name.replace("decoder.mid_block.", "decoder.up_blocks.0.")
-    rows = (
-        (r"(down_blocks)\.(\d)\.resnets", lambda i: 2 * i, "res_blocks"),
-        (r"(down_blocks)\.(\d)\.downsamplers\.0", lambda i: 2 * i + 1, None),
-        (r"(up_blocks)\.(\d)\.upsamplers\.0", lambda i: 2 * i + 1, None),
-        (r"(up_blocks)\.(\d)\.resnets", lambda i: 2 * i + 2, "res_blocks"),
+    return name.replace("t_embedder.linear_1.", "t_embedder.mlp.0.").replace(
+        "t_embedder.linear_2.", "t_embedder.mlp.2."
     )
-    if f"encoder.down_blocks.{2 * deepest}." in name or "decoder.up_blocks.0.resnets" in name and "mid" in name:
-        return name.replace(".resnets.", ".res_blocks.")
-    for pattern, place, inner in rows:
-        match = re.search(pattern, name)
-        if match:
-            new = ".".join(filter(None, (match[1], str(place(int(match[2]))), inner)))
-            return name[: match.start()] + new + name[match.end() :]
+
+
+def original_vae_name(name: str) -> str:
+    """A diffusers name of the video VAE (four encoder blocks) as original checkpoints have it."""
+    for pattern, rename in ORIGINAL_VAE_NAMES:
+        if match := re.fullmatch(pattern, name):
+            return rename(match)
     return name
+
+
+def world_diffusers_names() -> Shapes:
+    """{name: shape} of the stage-1 model in diffusers."""
+    from diffusers import SanaWMTransformer3DModel
+
+    with torch.device("meta"):
+        return _shapes(SanaWMTransformer3DModel())
+
+
+def world_released_names() -> Shapes:
+    """{name: shape} of the stage-1 model as released."""
+    return {released_world_name(name): shape for name, shape in world_diffusers_names().items()} | WORLD_NEVER_READ
+
+
+def vae_names() -> Shapes:
+    """{name: shape} of the LTX-2 video VAE that SANA-WM was released with."""
+    from diffusers import AutoencoderKLLTX2Video
+
+    from wm_core.config import RELEASED_VAE
+
+    stride = RELEASED_VAE.stride
+    with torch.device("meta"):
+        return _shapes(
+            AutoencoderKLLTX2Video(
+                **asdict(RELEASED_VAE), spatial_compression_ratio=stride.h, temporal_compression_ratio=stride.t
+            )
+        )
+
+
+def vae_original_names() -> Shapes:
+    """{name: shape} of the same VAE in an original LTX-2 checkpoint."""
+    return {original_vae_name(name): shape for name, shape in vae_names().items()} | VAE_NEVER_READ
+
+
+LISTS = {
+    "vae": vae_names,
+    "vae_original": vae_original_names,
+    "world_diffusers": world_diffusers_names,
+    "world_released": world_released_names,
+}
+
+
+def render(name: str) -> str:
+    """The text of one list, a line for each tensor."""
+    rows = (f"{json.dumps(key)}: {json.dumps(shape)}" for key, shape in sorted(LISTS[name]().items()))
+    names = "{\n" + ",\n".join(rows) + "\n}"
+    if name not in DERIVED_FROM:
+        return names + "\n"
+    return f'{{\n"derived_from": {json.dumps(DERIVED_FROM[name])},\n"names": {names}\n}}\n'
+
+
+def main() -> None:
+    folder = ROOT / "tests" / "golden" / "names"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in LISTS:
+        (folder / f"{name}.json").write_text(render(name))
+
+
+def _shapes(model: torch.nn.Module) -> Shapes:
+    return {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,6 @@
 """Draw the demo's first frame, assets/start_picture.png: a scene of the trial world that it never saw.
 
-    python3 -m tools.make_start_picture
+python3 -m tools.make_start_picture
 """
 
 from __future__ import annotations

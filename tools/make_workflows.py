@@ -1,6 +1,6 @@
 """Write example_workflows/ from the graphs described here: start.json for the browser, api/start.json for programs.
 
-    python3 -m tools.make_workflows [--comfyui PATH]
+python3 -m tools.make_workflows [--comfyui PATH]
 """
 
 from __future__ import annotations

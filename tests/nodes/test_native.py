@@ -63,8 +63,8 @@ class GivenNoise:
 
 def sample(native, loop, model, cfg=None, sigmas=None):
     """SamplerCustomAdvanced with core's euler, CFGGuider and our schedule."""
-    from comfy_extras.nodes_custom_sampler import CFGGuider, SamplerCustomAdvanced
     from comfy.samplers import sampler_object
+    from comfy_extras.nodes_custom_sampler import CFGGuider, SamplerCustomAdvanced
     from sana_wm_pack.nodes.sampling import SanaWMScheduler
 
     settings = loop.meta["sampler"]
@@ -93,6 +93,7 @@ def test_custom_sampler_reproduces_the_golden_loop(native, loop, loop_file, refe
 
 def test_ksampler_keeps_the_first_frame_and_follows_the_model_s_shift(native, loop, loop_file):
     import comfy.samplers
+
     from nodes import common_ksampler
 
     model = host_model(native, loop_file, "nvlabs")
@@ -142,7 +143,6 @@ def test_core_lora_changes_the_model_and_comes_off_again(native, loop, loop_file
 
 def test_lowvram_gives_the_same_numbers(native, loop, loop_file):
     """Layers are the host's, so weights may stay where they are and be cast one by one."""
-    import comfy.model_management
 
     model = host_model(native, loop_file, "nvlabs")
     whole = sample(native, loop, model, cfg=1.0)
