@@ -31,7 +31,7 @@ INPUTS = {  # option of the demo -> inputs it sets in the workflow, as (title of
 }
 MODEL = ("World model", "file")  # only read, for the caption
 SHEET_FRAMES = 12
-PLAN_SIZE = 300
+PLAN_SIZE = 400
 VIDEO_ENDINGS = (".mp4", ".webm", ".mkv")
 
 
