@@ -139,7 +139,7 @@ def video_vae(file: WeightFile, config: VAEConfig) -> comfy.sd.VAE:
     vae.latent_channels, vae.latent_dim, vae.output_channels = config.latent_channels, 3, config.out_channels
     vae.not_video, vae.size = False, None
     vae.process_input = lambda image: image * 2 - 1
-    vae.process_output = lambda image: image.mul(0.5).add_(0.5).clamp_(0, 1)
+    vae.process_output = lambda image: image.add_(1).div_(2).clamp_(0, 1)  # newer hosts want it done in place
     _set_strides(vae, config)
     _set_memory(vae, config)
     vae.patcher = Patcher(model, load_device=vae.device, offload_device=management.vae_offload_device())

@@ -27,7 +27,9 @@ def vae(pack):
 
 def call(node, *args, hidden=None, **kwargs):
     """Run a node the way the host does: on a clone that knows its hidden inputs."""
-    return node.PREPARE_CLASS_CLONE(hidden).execute(*args, **kwargs).args
+    clone = node.PREPARE_CLASS_CLONE(None)
+    clone.hidden = type(clone.hidden).from_dict(hidden)
+    return clone.execute(*args, **kwargs).args
 
 
 def picture(height, width):

@@ -173,6 +173,7 @@ def test_padding_of_a_prompt_costs_nothing(native, loop):
     assert native._counted_tokens(text, None) is text
 
 
+@torch.inference_mode()  # as in the host
 def test_the_trial_world_s_vae_is_a_whole_vae_of_the_host(native):
     from cases import ROOT
     from sana_wm_pack.wm_core.checkpoint import open_vae
