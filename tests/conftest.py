@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import pytest
 import torch
-from cases import GOLDEN, ROOT, Case, assert_close, load_case  # noqa: F401  tests import them from either
+from cases import Case, load_case
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from conftest import Case
+from cases import Case
 from torch import Tensor
 
 from wm_core.checkpoint.layouts import fit_world_weights

@@ -218,7 +218,9 @@ def released_tensors(model: WorldDiT) -> dict[str, Tensor]:
 
 def diffusers_world_name(name: str) -> str:
     """A released name of the stage-1 model as diffusers has it."""
-    return name.replace("t_embedder.mlp.0.", "t_embedder.linear_1.").replace("t_embedder.mlp.2.", "t_embedder.linear_2.")
+    return name.replace("t_embedder.mlp.0.", "t_embedder.linear_1.").replace(
+        "t_embedder.mlp.2.", "t_embedder.linear_2."
+    )
 
 
 def world_config_json(config: DiTConfig) -> dict:

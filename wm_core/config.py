@@ -226,3 +226,8 @@ class SamplingConfig:
 
 
 RELEASED_SAMPLING = SamplingConfig()
+RELEASED_RECIPES = {  # variant -> how it was released
+    "bidirectional": RELEASED_SAMPLING,
+    "chunk-causal": RELEASED_SAMPLING,
+    "streaming": SamplingConfig(steps=4, cfg=1.0, shift=8.0),
+}

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from conftest import assert_close
+from cases import assert_close
 from diffusers import SanaWMTransformer3DModel
 
 from wm_core.checkpoint.layouts import fit_world_weights

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import GOLDEN
+from cases import GOLDEN
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

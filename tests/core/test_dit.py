@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from conftest import assert_close
+from cases import assert_close
 from einops import rearrange
 from tiny import TINY_DIT, draw_latents, golden_world, random_conditions, random_world
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import assert_close
+from cases import assert_close
 from einops import rearrange
 
 from wm_core.errors import ConfigError, ShapeError

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT
+from cases import ROOT
 
 # A package imports its own row and rows above it.
 ROWS = [

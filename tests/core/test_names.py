@@ -7,7 +7,7 @@ import math
 from collections import Counter
 
 import pytest
-from conftest import GOLDEN
+from cases import GOLDEN
 
 from tools.make_name_lists import LISTS, render
 from wm_core.checkpoint.keymaps import PREFIXES, VAE_LAYOUTS, WORLD_LAYOUTS
@@ -78,7 +78,10 @@ def test_released_vae_names_fill_the_model(vae, name):
 
 def test_original_vae_names_go_to_the_places_that_diffusers_gives_them():
     names = {key: parameter for parameter, key in vae_names(listed("vae_original"), RELEASED_VAE).items()}
-    assert names["encoder.down_blocks.0.res_blocks.3.conv1.conv.weight"] == "encoder.down_blocks.0.resnets.3.conv1.conv.weight"
+    assert (
+        names["encoder.down_blocks.0.res_blocks.3.conv1.conv.weight"]
+        == "encoder.down_blocks.0.resnets.3.conv1.conv.weight"
+    )
     assert names["encoder.down_blocks.7.conv.conv.bias"] == "encoder.down_blocks.3.downsamplers.0.conv.conv.bias"
     assert names["encoder.down_blocks.8.res_blocks.1.conv2.conv.bias"] == "encoder.mid_block.resnets.1.conv2.conv.bias"
     assert names["decoder.up_blocks.0.res_blocks.0.conv1.conv.bias"] == "decoder.mid_block.resnets.0.conv1.conv.bias"

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import assert_close
+from cases import assert_close
 from tiny import TINY_DIT, draw_latents, frames_of, random_conditions, random_world
 
 GRID = (7, 3, 4)

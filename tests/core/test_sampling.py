@@ -4,7 +4,7 @@ import re
 
 import pytest
 import torch
-from conftest import assert_close
+from cases import assert_close
 from tiny import golden_world
 
 from wm_core.config import DIFFUSERS, NVLABS, NVLABS_FIRST, NVLABS_STREAMING

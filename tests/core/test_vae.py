@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import GOLDEN, ROOT, assert_close
+from cases import GOLDEN, ROOT, assert_close
 from diffusers import AutoencoderKLLTX2Video
 from safetensors import safe_open
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from conftest import assert_close
+from cases import assert_close
 from test_vae import TINY, TRIAL_LIKE, build, golden_vae
 
 from wm_core.errors import ShapeError

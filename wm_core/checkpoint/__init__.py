@@ -1,7 +1,8 @@
 """Strict loading of released weights."""
 
 from .files import WeightFile, open_weights
-from .load import load_video_vae, load_world_model, open_vae, read_vae_weights, read_world_weights
+from .load import load_video_vae, load_world_model, read_vae_weights, read_world_weights
+from .vae_file import open_vae
 from .world_file import VARIANTS, WorldFile, WorldInfo, open_world
 
 __all__ = [

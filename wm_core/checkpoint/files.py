@@ -3,26 +3,45 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..errors import CheckpointError
-from .keymaps import FOREIGN_LAYOUTS, PREFIXES, VAE_LAYOUTS, WORLD_LAYOUTS, Layout
+from .damage import unreadable
+from .keymaps import OTHER_PARTS, Layout
+from .recognition import LAYOUTS, known_prefix
+
+SHOWN = 8
+SUFFIXES = (".safetensors", ".sft")
+INDEX = re.compile(r".+\.safetensors\.index(\.\w+)?\.json")
+SHARD = re.compile(r".+-\d{5}-of-(\d{5})\.(safetensors|sft)")
+NOT_READ = {
+    ".gguf": "GGUF files hold quantised weights, which are not read yet; take the .safetensors file in bf16 or fp32",
+    **dict.fromkeys(
+        (".pt", ".pth", ".bin", ".ckpt", ".pkl"),
+        "pickles can run code when they are opened and are not read; take a .safetensors file of the same model, or "
+        "convert this one where you trust its origin",
+    ),
+}
 
 
 @dataclass(frozen=True, eq=False)
 class WeightFile:
-    """Names, shapes and metadata of a checkpoint; `read` maps tensors on demand. `prefix` is already cut off the names."""
+    """Names, shapes and metadata of a checkpoint, `prefix` cut off its names; `read` maps tensors on demand."""
 
     path: Path
     shapes: Mapping[str, tuple[int, ...]]
+    dtypes: Mapping[str, str]  # in the words of safetensors: F32, BF16, F8_E4M3, ...
     metadata: Mapping[str, str]
-    config: Mapping[str, object] | None  # the config.json beside it
+    config: Mapping[str, Any]  # the config.json beside it, empty if there is none
     prefix: str
+    outside: tuple[str, ...]  # keys without the prefix, or of other models in the same file
     shards: Mapping[str, Path]
 
     def read(self, names: Iterable[str]) -> dict[str, Tensor]:
@@ -33,113 +52,148 @@ class WeightFile:
         tensors = {}
         for shard, shard_names in wanted.items():
             with _open(shard) as f:
-                tensors |= {name: f.get_tensor(self.prefix + name) for name in shard_names}
+                try:
+                    tensors |= {name: f.get_tensor(self.prefix + name) for name in shard_names}
+                except SafetensorError as error:
+                    raise CheckpointError(
+                        f"{shard.name} changed after it was opened ({error}); load it again"
+                    ) from error
         return tensors
 
 
-def open_weights(path: str | Path) -> WeightFile:
-    """Open a .safetensors file, a .safetensors.index.json, or a folder that holds one of either.
+def open_weights(path: str | Path, layouts: tuple[Layout, ...] = LAYOUTS) -> WeightFile:
+    """Open a .safetensors file, an index of shards, any shard whose index lies beside it, or a folder that holds one.
 
-    CheckpointError: missing, truncated, not safetensors, or a shard is missing.
+    layouts: which models to look for among the keys. CheckpointError: missing, cut off, not safetensors, a shard is
+    missing, or the config.json beside it is broken.
     """
     path = _find(Path(path))
     shards: dict[str, Path] = {}
     shapes: dict[str, tuple[int, ...]] = {}
+    dtypes: dict[str, str] = {}
     metadata: dict[str, str] = {}
     for file in _shard_files(path):
-        with _open(file) as f:
-            metadata |= f.metadata() or {}
-            for key in f.keys():
-                shards[key] = file
-                shapes[key] = tuple(f.get_slice(key).get_shape())
-    prefix = common_prefix(shapes)
-    cut = len(prefix)
-    inside = [key for key in shapes if key.startswith(prefix)]
+        found, stated = _header(file)
+        metadata |= stated
+        for key, (shape, dtype) in found.items():
+            if key in shards:
+                raise CheckpointError(f"{key} is in both {shards[key].name} and {file.name}; download them again")
+            shards[key], shapes[key], dtypes[key] = file, shape, dtype
+    prefix = known_prefix(shapes, layouts)
+    inside = {key[len(prefix) :]: key for key in shapes if _belongs(key, prefix)}
     return WeightFile(
         path=path,
-        shapes={key[cut:]: shapes[key] for key in inside},
+        shapes={name: shapes[key] for name, key in inside.items()},
+        dtypes={name: dtypes[key] for name, key in inside.items()},
         metadata=metadata,
         config=_sibling_config(path),
         prefix=prefix,
-        shards={key[cut:]: shards[key] for key in inside},
+        outside=tuple(sorted(set(shapes) - set(inside.values()))),
+        shards={name: shards[key] for name, key in inside.items()},
     )
 
 
-def common_prefix(keys: Iterable[str]) -> str:
-    """The longest chain of known prefixes under which the keys of a known layout lie; '' if they lie bare."""
-    names = set(keys)
-    for layout in (*WORLD_LAYOUTS, *VAE_LAYOUTS):
-        for key in names:
-            if key.endswith(layout.has[0]):
-                prefix = key[: -len(layout.has[0])]
-                if _is_known_prefix(prefix) and all(prefix + other in names for other in layout.has):
-                    return prefix
-    return ""
+def json_object(text: str, what: str) -> dict[str, Any]:
+    """The JSON object in `text`; CheckpointError names `what` if it is none."""
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise CheckpointError(f"{what} is not valid JSON ({error}); mend it or take it away") from error
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{what} must be a JSON object, got {type(value).__name__}; mend it or take it away")
+    return value
 
 
-def recognise(shapes: Mapping[str, object]) -> Layout | None:
-    """The first known layout whose names are all there."""
-    for layout in (*WORLD_LAYOUTS, *VAE_LAYOUTS, *FOREIGN_LAYOUTS):
-        if all(any(key == name or key.endswith("." + name) for key in shapes) for name in layout.has):
-            return layout
-    return None
+def some(items: Iterable[str]) -> str:
+    """Up to eight of them, for an error text."""
+    items = list(items)
+    return ", ".join(items[:SHOWN]) + (", ..." if len(items) > SHOWN else "")
 
 
-def _is_known_prefix(prefix: str) -> bool:
-    while prefix:
-        known = next((p for p in PREFIXES if prefix.startswith(p)), None)
-        if known is None:
-            return False
-        prefix = prefix[len(known) :]
-    return True
+def _belongs(key: str, prefix: str) -> bool:
+    return key.startswith(prefix) and not (prefix == "" and key.startswith(OTHER_PARTS))
 
 
 def _find(path: Path) -> Path:
     if not path.exists():
         raise CheckpointError(f"no such file: {path}")
     if path.is_dir():
-        found = sorted(path.glob("*.safetensors.index.json")) or sorted(path.glob("*.safetensors"))
-        if len(found) != 1:
-            names = ", ".join(f.name for f in found) or "none"
-            raise CheckpointError(f"{path} must hold one .safetensors file or one index, found {names}; name the file")
-        return found[0]
-    if path.suffix != ".safetensors" and not path.name.endswith(".safetensors.index.json"):
-        raise CheckpointError(
-            f"{path.name} is not a .safetensors file; other formats can run code when they are opened and are not "
-            "read. Convert it to safetensors first"
-        )
-    return path
+        return _only_one(path)
+    if INDEX.fullmatch(path.name):
+        return path
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise CheckpointError(f"{path.name} is not a .safetensors file: {NOT_READ.get(suffix, 'choose one that is')}")
+    return _index_of(path) if SHARD.fullmatch(path.name) else path
+
+
+def _only_one(folder: Path) -> Path:
+    files = sorted(f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES)
+    found = sorted(f for f in folder.iterdir() if INDEX.fullmatch(f.name)) or files
+    if len(found) == 1:
+        return _index_of(found[0]) if SHARD.fullmatch(found[0].name) else found[0]
+    inner = sorted({f.parent.name for suffix in SUFFIXES for f in folder.glob(f"*/*{suffix}")})
+    hint = f"choose one of its folders {', '.join(inner)}" if inner and not found else "name the file"
+    names = some(f.name for f in found) or "none"
+    raise CheckpointError(f"{folder} must hold one .safetensors file or one index of shards, found {names}; {hint}")
+
+
+def _index_of(shard: Path) -> Path:
+    """The index beside a shard that lists it."""
+    for file in sorted(shard.parent.iterdir()):
+        if INDEX.fullmatch(file.name) and shard.name in _weight_map(file).values():
+            return file
+    count = int(SHARD.fullmatch(shard.name)[1])
+    wanted = re.sub(r"-\d{5}-of-\d{5}", "", shard.name) + ".index.json"
+    raise CheckpointError(
+        f"{shard.name} is one of {count} shards and no index beside it lists it; put {wanted} and the other shards "
+        "of the same model into this folder"
+    )
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    found = json_object(_text(index), index.name).get("weight_map")
+    if not isinstance(found, dict) or not found or not all(isinstance(name, str) for name in found.values()):
+        raise CheckpointError(f"{index.name} has no weight_map of keys to shards; download it again")
+    return found
 
 
 def _shard_files(path: Path) -> list[Path]:
-    if path.suffix == ".safetensors":
+    if not INDEX.fullmatch(path.name):
         return [path]
-    try:
-        names = sorted(set(json.loads(path.read_text())["weight_map"].values()))
-    except (ValueError, KeyError, AttributeError) as error:
-        raise CheckpointError(f"{path.name} is not an index of safetensors shards: {error}") from error
+    names = sorted(set(_weight_map(path).values()))
     files = [path.parent / Path(name).name for name in names]
     missing = [f.name for f in files if not f.exists()]
     if missing:
-        raise CheckpointError(f"{path.name} lists {len(files)} shards, missing: {', '.join(missing[:8])}")
+        raise CheckpointError(
+            f"{path.name} lists {len(files)} shards, missing: {some(missing)}; download them into the same folder"
+        )
     return files
 
 
 def _open(path: Path):
     try:
         return safe_open(path, framework="pt")
-    except SafetensorError as error:
-        size = path.stat().st_size
-        raise CheckpointError(
-            f"{path.name} ({size:,} bytes) is truncated or not a safetensors file ({error}); download it again"
-        ) from error
+    except (SafetensorError, OSError) as error:
+        raise unreadable(path, error) from error
 
 
-def _sibling_config(path: Path) -> dict[str, object] | None:
+def _header(path: Path) -> tuple[dict[str, tuple[tuple[int, ...], str]], dict[str, str]]:
+    """{key: (shape, dtype)} and metadata of one file."""
+    # In a function of its own: a slice that lived on in the frames of an error would keep the file mapped.
+    with _open(path) as f:
+        keys = f.keys()
+        slices = {key: f.get_slice(key) for key in keys}
+        return {key: (tuple(s.get_shape()), s.get_dtype()) for key, s in slices.items()}, f.metadata() or {}
+
+
+def _sibling_config(path: Path) -> dict[str, Any]:
     file = path.parent / "config.json"
-    if not file.exists():
-        return None
+    return json_object(_text(file), f"config.json beside {path.name}") if file.exists() else {}
+
+
+def _text(path: Path) -> str:
     try:
-        return json.loads(file.read_text())
-    except ValueError as error:
-        raise CheckpointError(f"{file} is not valid JSON: {error}") from error
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path} cannot be read as text: {error}") from error

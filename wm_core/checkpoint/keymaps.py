@@ -8,7 +8,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-PREFIXES = ("model.diffusion_model.", "diffusion_model.", "transformer.", "model.", "_inner.", "vae.", "first_stage_model.")
+PREFIXES = (
+    "model.diffusion_model.",
+    "diffusion_model.",
+    "transformer.",
+    "model.",
+    "_inner.",
+    "vae.",
+    "first_stage_model.",
+)
+
+# Where other models begin that may share a file with the one that is wanted.
+OTHER_PARTS = (
+    "model.diffusion_model.",
+    "vae.",
+    "first_stage_model.",
+    "text_encoders.",
+    "text_embedding_projection.",
+    "cond_stage_model.",
+    "conditioner.",
+    "model_ema.",
+    "audio_vae.",
+    "vocoder.",
+)
 
 # diffusers layout -> released name
 WORLD_RENAMES = (
@@ -32,8 +54,8 @@ VAE_RENAMES = (
     (r"encoder\.down_blocks\.([0246])\.res_blocks\.(.+)", r"encoder.down_blocks.{0}.resnets.\2"),
     (r"encoder\.down_blocks\.([1357])\.(conv\..+)", r"encoder.down_blocks.{0}.downsamplers.0.\2"),
     (r"decoder\.up_blocks\.0\.res_blocks\.(.+)", r"decoder.mid_block.resnets.\1"),
-    (r"decoder\.up_blocks\.([135])\.(conv\..+)", r"decoder.up_blocks.{0}.upsamplers.0.\2"),
-    (r"decoder\.up_blocks\.([246])\.res_blocks\.(.+)", r"decoder.up_blocks.{1}.resnets.\2"),
+    (r"decoder\.up_blocks\.([1357])\.(conv\..+)", r"decoder.up_blocks.{0}.upsamplers.0.\2"),
+    (r"decoder\.up_blocks\.([2468])\.res_blocks\.(.+)", r"decoder.up_blocks.{1}.resnets.\2"),
     (r"per_channel_statistics\.mean-of-means", r"latents_mean"),
     (r"per_channel_statistics\.std-of-means", r"latents_std"),
 )
@@ -43,30 +65,63 @@ VAE_IGNORED = (r"per_channel_statistics\.(channel|mean-of-stds|mean-of-stds_over
 
 @dataclass(frozen=True)
 class Layout:
-    """A kind of file, recognised by names that it has and others lack."""
+    """A kind of file that is read, recognised by names that it has and others lack."""
 
     name: str
     has: tuple[str, ...]
-    advice: str
+    advice: str  # for who opened it as something else
 
 
+_WORLD_ADVICE = "load it with Load SANA-WM Model"
+_VAE_ADVICE = "load it with Load LTX-2 Video VAE"
 WORLD_LAYOUTS = (
-    Layout("SANA-WM stage 1, released names", ("t_embedder.mlp.0.weight", "plucker_embedder.proj.weight"), ""),
-    Layout("SANA-WM stage 1, diffusers names", ("t_embedder.linear_1.weight", "plucker_embedder.proj.weight"), ""),
+    Layout(
+        "SANA-WM stage 1, released names", ("t_embedder.mlp.0.weight", "plucker_embedder.proj.weight"), _WORLD_ADVICE
+    ),
+    Layout(
+        "SANA-WM stage 1, diffusers names",
+        ("t_embedder.linear_1.weight", "plucker_embedder.proj.weight"),
+        _WORLD_ADVICE,
+    ),
 )
 VAE_LAYOUTS = (
-    Layout("LTX-2 video VAE, diffusers names", ("encoder.mid_block.resnets.0.conv1.conv.weight", "latents_mean"), ""),
+    Layout(
+        "LTX-2 video VAE, diffusers names",
+        ("encoder.mid_block.resnets.0.conv1.conv.weight", "latents_mean"),
+        _VAE_ADVICE,
+    ),
     Layout(
         "LTX-2 video VAE, original names",
         ("encoder.down_blocks.8.res_blocks.0.conv1.conv.weight", "per_channel_statistics.mean-of-means"),
-        "",
+        _VAE_ADVICE,
     ),
 )
-FOREIGN_LAYOUTS = (
-    Layout("SANA-Video or SANA without camera", ("x_embedder.proj.weight", "t_block.1.weight"), "load a SANA-WM file"),
-    Layout("LTX-2 transformer (the refiner)", ("transformer_blocks.0.attn1.to_q.weight",), "load it with the refiner loader"),
-    Layout("Wan transformer", ("blocks.0.self_attn.q.weight",), "load a SANA-WM file"),
-    Layout("Gemma text encoder", ("layers.0.self_attn.q_proj.weight",), "load it with the text encoder loader"),
-    Layout("Gemma text encoder", ("model.layers.0.self_attn.q_proj.weight",), "load it with the text encoder loader"),
-    Layout("image or video VAE of another model", ("decoder.conv_in.weight",), "load the LTX-2 video VAE"),
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A kind of file that is not read here, recognised by a name that matches `pattern` below any prefix."""
+
+    name: str
+    pattern: str
+    advice: str = ""  # where another node loads it
+
+
+_ENCODER_ADVICE = "text encoders have a loader of their own, Load SANA-WM Text Encoder"
+FOREIGN = (
+    Foreign(
+        "LoRA",
+        r".*[._](lora_(A|B|up|down)|hada_w1_a|lokr_w1)\b.*",
+        "load the base model and connect a LoRA loader to it",
+    ),
+    Foreign("LTX-2 transformer", r"transformer_blocks\.0\.audio_attn1\.to_q\.weight"),
+    Foreign("LTX-2 text connectors", r"(video_embeddings_connector|video_connector)\..+"),
+    Foreign("LTX-Video, SANA or PixArt in diffusers names", r"transformer_blocks\.0\.attn1\.to_q\.weight"),
+    Foreign("Wan transformer", r"blocks\.0\.(self_attn\.q|attn1\.to_q)\.weight"),
+    Foreign("SANA or SANA-Video without camera", r"t_block\.1\.weight"),
+    Foreign("Gemma or another language model", r"layers\.0\.self_attn\.q_proj\.weight", _ENCODER_ADVICE),
+)
+FOREIGN_VAES = (
+    Foreign("VAE of LTX-Video before LTX-2", r"encoder\.down_blocks\.0\.res_blocks\.0\.conv1\.conv\.weight"),
+    Foreign("VAE of another model", r"(decoder\.conv_in|decoder\.conv1)\.weight"),
 )

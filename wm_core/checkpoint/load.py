@@ -1,20 +1,19 @@
-"""Building models from files. Nothing half-loaded is ever returned: names and sizes are checked before weights are read."""
+"""Building models from files. Nothing half-loaded is returned: names and sizes are checked before weights are read."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from ..config import RELEASED_VAE, DiTConfig, VAEConfig
+from ..config import DiTConfig, VAEConfig
 from ..dit import WorldDiT
-from ..errors import CheckpointError
-from ..vae import VideoVAE, vae_config_from_dict
-from .files import WeightFile, open_weights, recognise
-from .keymaps import VAE_LAYOUTS
-from .layouts import check_shapes, fit_vae_weights, fit_world_weights, vae_names
+from ..vae import VideoVAE
+from .files import WeightFile
+from .layouts import read_fitting, vae_names
+from .recognition import recognise
+from .vae_file import open_vae
 from .world_file import WorldFile, open_world
 
 
@@ -39,29 +38,14 @@ def load_world_model(
 
 def read_world_weights(opened: WorldFile) -> dict[str, Tensor]:
     """State dict of WorldDiT(opened.config), memory-mapped; checked in full before anything is mapped."""
-    shapes = {name: opened.file.shapes[key] for name, key in opened.names.items()}
-    check_shapes(shapes, WorldDiT(opened.config, device="meta"), opened.file.path.name)
-    return fit_world_weights(opened.file.read(opened.names.values()), opened.config)
-
-
-def open_vae(path: str | Path, *, config: VAEConfig | None = None) -> tuple[WeightFile, VAEConfig]:
-    """Open an LTX-2 video VAE and find its configuration: metadata, config.json beside it, or the released one."""
-    file = open_weights(path)
-    layout = recognise(file.shapes)
-    if layout not in VAE_LAYOUTS:
-        found = f"it looks like: {layout.name}; {layout.advice}" if layout else "its names match no known layout"
-        raise CheckpointError(f"{file.path.name} is not an LTX-2 video VAE ({found})")
-    return file, config or _vae_config(file)
+    return read_fitting(opened.file, opened.names, WorldDiT(opened.config, device="meta"), opened.info.layout)
 
 
 def read_vae_weights(file: WeightFile, config: VAEConfig) -> dict[str, Tensor]:
-    """State dict of VideoVAE(config), memory-mapped; checked in full first. A full LTX-2 file may hold more than the VAE."""
-    parts = [key for key in file.shapes if key.split(".")[0] in ("encoder", "decoder", "per_channel_statistics")]
-    parts += [key for key in ("latents_mean", "latents_std") if key in file.shapes]
-    names = vae_names(parts, config)
-    shapes = {name: file.shapes[key] for name, key in names.items()}
-    check_shapes(shapes, VideoVAE(config, device="meta"), file.path.name)
-    return fit_vae_weights(file.read(names.values()), config)
+    """State dict of VideoVAE(config), likewise."""
+    layout = recognise(file.shapes)
+    names = vae_names(file.shapes, config, file.path.name)
+    return read_fitting(file, names, VideoVAE(config, device="meta"), layout.name if layout else "")
 
 
 def load_video_vae(
@@ -77,14 +61,6 @@ def load_video_vae(
     model = VideoVAE(config, operations, device="meta")
     model.load_state_dict(read_vae_weights(file, config), assign=True)
     return _placed(model, dtype, device)
-
-
-def _vae_config(file: WeightFile) -> VAEConfig:
-    if "sana_wm.vae_config" in file.metadata:
-        return vae_config_from_dict(json.loads(file.metadata["sana_wm.vae_config"]))
-    if file.config is not None and "block_out_channels" in file.config:
-        return vae_config_from_dict(file.config)
-    return RELEASED_VAE
 
 
 def _placed(model: nn.Module, dtype: torch.dtype | None, device: torch.device | str | None) -> nn.Module:
