@@ -24,7 +24,7 @@ def _view_inputs() -> list[io.Input]:
             default=0.0,
             min=0.0,
             max=170.0,
-            step=0.5,
+            step=0.1,
             tooltip="Horizontal field of view in degrees, of the picture as it is before it is cut. Phone 65 to 80, "
             "50 mm lens 40. 0: guess 90; a wrong value makes turns too wide or too narrow.",
         ),
@@ -45,7 +45,7 @@ class SanaWMCameraFromActions(io.ComfyNode):
             default=0.0,
             min=0.0,
             max=10.0,
-            step=0.005,
+            step=0.001,
             tooltip="Metres per frame of a full press. 0: the dialect's own.",
         )
         turn = io.Float.Input(
@@ -53,7 +53,7 @@ class SanaWMCameraFromActions(io.ComfyNode):
             default=0.0,
             min=0.0,
             max=45.0,
-            step=0.1,
+            step=0.01,
             tooltip="Degrees per frame of a full press. 0: the dialect's own.",
         )
         return io.Schema(

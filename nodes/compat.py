@@ -10,6 +10,8 @@ import folder_paths
 import torch
 from comfy_api.latest import io
 
+from ..wm_core.errors import CheckpointError, ConfigError
+
 # Newer hosts load weights on demand; older ones know the plain patcher only.
 Patcher = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
 
@@ -20,18 +22,25 @@ def advanced(widget: io.Input) -> io.Input:
     return widget
 
 
-def missing_file(file: str, *folders: str) -> str | None:
-    """What validate_inputs says of a file that is in none of the model folders; None if it is there."""
-    if any(folder_paths.get_full_path(folder, file) for folder in folders):
-        return None
+def model_path(file: str, *folders: str) -> str:
+    """Full path of a file in one of the model folders; CheckpointError if it is in none.
+
+    Asked for when the node runs, not in validate_inputs: a graph with a second output, such as a camera preview, is
+    accepted without the part that fails validation, and the frontend of 0.3.75 then says nothing at all.
+    """
+    for folder in folders:
+        path = folder_paths.get_full_path(folder, file)
+        if path:
+            return path
     places = " or ".join(f"models/{folder}" for folder in folders)
-    return f"{file} is not in {places}; put it there and refresh (press R), or choose another"
+    raise CheckpointError(f"{file} is not in {places}; put it there and refresh (press R), or choose another")
 
 
-def unknown_choice(name: str, value: str, options: Iterable[str]) -> str | None:
-    """The same of a choice: ComfyUI 0.3.75 does not check those of new-style nodes."""
+def check_choice(name: str, value: str, options: Iterable[str]) -> None:
+    """ConfigError unless value is an option: ComfyUI 0.3.75 does not check those of new-style nodes."""
     options = list(options)
-    return None if value in options else f"{name} must be one of {', '.join(options)}, got {value!r}"
+    if value not in options:
+        raise ConfigError(f"{name} must be one of {', '.join(options)}, got {value!r}")
 
 
 def set_inference_dtype(config, dtype: torch.dtype, cast: torch.dtype | None, device: torch.device) -> None:

@@ -32,22 +32,22 @@ class SanaWMImageToVideo(io.ComfyNode):
                 io.Int.Input(
                     "width",
                     default=1280,
-                    min=16,
+                    min=32,
                     max=8192,
-                    step=4,
+                    step=32,
                     tooltip="Pixels, a multiple of 32 (of the VAE's stride). The model was released for 1280.",
                 ),
                 io.Int.Input(
-                    "height", default=704, min=16, max=8192, step=4, tooltip="Pixels, likewise; released: 704."
+                    "height", default=704, min=32, max=8192, step=32, tooltip="Pixels, likewise; released: 704."
                 ),
                 io.Int.Input(
                     "length",
                     default=161,
-                    min=0,
+                    min=1,  # and not 0: the frontend rounds to whole steps from here, so 8k + 1 stays 8k + 1
                     max=100001,
                     step=8,
-                    tooltip="Frames, 16 a second; goes to the nearest 8k + 1. 0: as long as the camera's path. A longer "
-                    "video holds the last camera, a shorter one cuts the path.",
+                    tooltip="Frames, 16 a second; goes to the nearest 8k + 1. A video longer than the camera's path holds "
+                    "the last camera, a shorter one cuts the path. An action string of n frames makes n + 1 cameras.",
                 ),
             ],
             outputs=[
@@ -62,8 +62,8 @@ class SanaWMImageToVideo(io.ComfyNode):
     def execute(cls, positive, negative, vae, image, camera, width, height, length):
         stride = vae_stride(vae)
         grid = latent_size(height, width, stride)
-        frames = snap_frames(length or camera.frames, multiple=stride.t)
-        _explain(length or camera.frames, frames, camera.frames, cls.hidden.unique_id)
+        frames = snap_frames(length, multiple=stride.t)
+        _explain(length, frames, camera.frames, cls.hidden.unique_id)
         size = (height, width)
         picture = cropped(image, fit_crop(tuple(image.shape[1:3]), size))
         path = camera.with_length(frames).cropped(fit_crop(camera.size, size))
@@ -80,7 +80,7 @@ def _explain(asked: int, frames: int, camera_frames: int, node_id: str | None) -
         notes.append(f"{asked} frames became {frames}, the nearest 8k + 1")
     if camera_frames < frames:
         notes.append(f"the camera stands still after frame {camera_frames - 1}")
-    elif camera_frames > frames and asked != camera_frames:
+    elif camera_frames > frames:
         notes.append(f"the last {camera_frames - frames} frames of the camera's path are not used")
     if notes:
         say("; ".join(notes), node_id)

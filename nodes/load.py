@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from ..wm_core.checkpoint import VARIANTS, open_vae, open_world
 from ..wm_core.config import REFERENCES
 from .bridge import say
-from .compat import advanced, missing_file, unknown_choice
+from .compat import advanced, check_choice, model_path
 from .native import video_vae, world_model
 
 AUTO = "auto"
@@ -60,18 +60,11 @@ class SanaWMModelLoader(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, file, weight_dtype=AUTO, variant=AUTO, reference=AUTO):
-        return (
-            missing_file(file, "diffusion_models")
-            or unknown_choice("weight_dtype", weight_dtype, WEIGHT_DTYPES)
-            or unknown_choice("variant", variant, [AUTO, *VARIANTS])
-            or unknown_choice("reference", reference, [AUTO, *REFERENCES])
-            or True
-        )
-
-    @classmethod
     def execute(cls, file, weight_dtype=AUTO, variant=AUTO, reference=AUTO):
-        path = folder_paths.get_full_path_or_raise("diffusion_models", file)
+        check_choice("weight_dtype", weight_dtype, WEIGHT_DTYPES)
+        check_choice("variant", variant, [AUTO, *VARIANTS])
+        check_choice("reference", reference, [AUTO, *REFERENCES])
+        path = model_path(file, "diffusion_models")
         opened = open_world(
             path,
             variant=None if variant == AUTO else variant,
@@ -111,13 +104,8 @@ class SanaWMVAELoader(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, file):
-        return missing_file(file, "vae", "checkpoints") or True
-
-    @classmethod
     def execute(cls, file):
-        path = folder_paths.get_full_path("vae", file) or folder_paths.get_full_path_or_raise("checkpoints", file)
-        return io.NodeOutput(video_vae(*open_vae(path)))
+        return io.NodeOutput(video_vae(*open_vae(model_path(file, "vae", "checkpoints"))))
 
 
 NODES = [SanaWMModelLoader, SanaWMVAELoader]

@@ -25,7 +25,7 @@ from ..wm_core.text import (
     token_ids,
     with_instruction,
 )
-from .compat import advanced, missing_file, unknown_choice
+from .compat import advanced, check_choice, model_path
 
 ENCODER = "gemma-2-2b"
 EMBEDDING_FOLDER = "sana_wm_text"  # folder key, and the name below models/
@@ -123,13 +123,9 @@ class SanaWMTextEncoderLoader(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, file, device="default"):
-        return missing_file(file, "text_encoders") or unknown_choice("device", device, ["default", "cpu"]) or True
-
-    @classmethod
     def execute(cls, file, device="default"):
-        path = folder_paths.get_full_path_or_raise("text_encoders", file)
-        return io.NodeOutput(load_text_encoder(path, device=device))
+        check_choice("device", device, ["default", "cpu"])
+        return io.NodeOutput(load_text_encoder(model_path(file, "text_encoders"), device=device))
 
 
 class SanaWMTextEncode(io.ComfyNode):

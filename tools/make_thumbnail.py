@@ -1,6 +1,6 @@
 """Make example_workflows/start.jpg, the picture of the template browser, from a video of `python3 dev.py demo`.
 
-    python3 -m tools.make_thumbnail VIDEO
+python3 -m tools.make_thumbnail VIDEO
 """
 
 from __future__ import annotations
@@ -11,29 +11,47 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from .demo import draw_plan, load_workflow, read_frames
+from .demo import draw_plan, get_input, load_workflow, read_frames
 from .trial_graph import on_trial_world
 
 FILE = Path(__file__).resolve().parents[1] / "example_workflows" / "start.jpg"
-FRAME, GAP, COLUMNS = (288, 192), 8, 3  # pixels (w, h) of a shown frame
-STRIP = 34  # below the pictures, for the label
-BACK, INK = (24, 26, 31), (225, 228, 232)
+SIDE, GAP, COLUMNS = 800, 10, 3  # the template browser shows squares
+BACK, INK, DIM = (24, 26, 31), (232, 234, 238), (150, 154, 162)
 
 
 def main(video: Path) -> None:
     frames, _, (_, size, fps) = read_frames(video, 6)
-    width, height = COLUMNS * (FRAME[0] + GAP) + GAP, 2 * (FRAME[1] + GAP) + GAP
-    sheet = Image.new("RGB", (width + height, height + STRIP), BACK)
+    workflow = on_trial_world(load_workflow())
+    sheet = Image.new("RGB", (SIDE, SIDE), BACK)
+    width = (SIDE - (COLUMNS + 1) * GAP) // COLUMNS
+    height = width * size[1] // size[0]
     for i, frame in enumerate(frames):
-        at = (GAP + i % COLUMNS * (FRAME[0] + GAP), GAP + i // COLUMNS * (FRAME[1] + GAP))
-        sheet.paste(Image.fromarray(frame).resize(FRAME, Image.Resampling.BICUBIC), at)
-    side = height - 2 * GAP
-    plan = draw_plan(on_trial_world(load_workflow()), size, fps)
-    sheet.paste(Image.fromarray(np.asarray(plan)).resize((side, side), Image.Resampling.LANCZOS), (width, GAP))
-    label = "trial world (toy): frames 0, 6, 13, 19, 26, 32 and the camera from above"
-    ImageDraw.Draw(sheet).text((GAP, height), label, fill=INK, font=ImageFont.load_default(20))
+        at = (GAP + i % COLUMNS * (width + GAP), GAP + i // COLUMNS * (height + GAP))
+        sheet.paste(Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC), at)
+    top = 2 * (height + GAP) + GAP
+    plan_side = SIDE - top - GAP
+    plan = Image.fromarray(np.asarray(draw_plan(workflow, size, fps)))
+    sheet.paste(plan.resize((plan_side, plan_side), Image.Resampling.LANCZOS), (GAP, top))
+    _write(sheet, (plan_side + 4 * GAP, top + 2 * GAP), get_input(workflow, "Camera", "actions"))
     sheet.save(FILE, quality=88)
-    print(f"{FILE}: {sheet.size[0]} x {sheet.size[1]}, {FILE.stat().st_size:,} bytes")
+    print(f"{FILE}: {SIDE} x {SIDE}, {FILE.stat().st_size:,} bytes")
+
+
+def _write(sheet: Image.Image, at: tuple[int, int], actions: object) -> None:
+    draw = ImageDraw.Draw(sheet)
+    lines = [
+        ("Picture + prompt", 34, INK),
+        ("+ camera = video", 34, INK),
+        ("", 16, INK),
+        (str(actions), 26, INK),
+        ("", 90, INK),
+        ("made with the trial world,", 22, DIM),
+        ("a toy that ships with the pack", 22, DIM),
+    ]
+    x, y = at
+    for text, points, colour in lines:
+        draw.text((x, y), text, fill=colour, font=ImageFont.load_default(points))
+        y += round(points * 1.35)
 
 
 if __name__ == "__main__":

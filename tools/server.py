@@ -8,18 +8,21 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from .environment import STATE, has_accelerator
+from .environment import ROOT, STATE, has_accelerator
 from .host import MODEL_PATHS
 from .steps import StepError
 
 FOLDERS = STATE / "run"
+EXAMPLE_PICTURE = ROOT / "assets" / "start_picture.png"
 LOG = FOLDERS / "server.log"
 START_SECONDS = 300.0
 GRACE_SECONDS = 8.0
@@ -44,6 +47,7 @@ class Server:
         self.log, self.folders, self.listen = log, Path(folders), listen
         self.port = port or free_port()
         self.process: subprocess.Popen | None = None
+        self._temporary: tempfile.TemporaryDirectory | None = None
 
     @property
     def url(self) -> str:
@@ -62,6 +66,10 @@ class Server:
             raise StepError(f"Port {self.port} is in use.", "Stop what uses it, or give another with --port.")
         for name in ("input", "output", "user"):
             (self.folders / name).mkdir(parents=True, exist_ok=True)
+        example = self.folders / "input" / "example.png"  # what the example workflow opens with
+        if not example.exists():
+            shutil.copyfile(EXAMPLE_PICTURE, example)
+        self._temporary = tempfile.TemporaryDirectory(dir=self.folders, prefix="temp-")  # one each: two servers may run
         if self.log:
             self.log.parent.mkdir(parents=True, exist_ok=True)
         output = self.log.open("wb") if self.log else None
@@ -92,7 +100,7 @@ class Server:
             "--port": str(self.port),
             "--input-directory": str(self.folders / "input"),
             "--output-directory": str(self.folders / "output"),
-            "--temp-directory": str(self.folders),  # ComfyUI adds "temp", and empties that at every start
+            "--temp-directory": self._temporary.name,
             "--user-directory": str(self.folders / "user"),
             "--database-url": f"sqlite:///{(self.folders / 'user' / 'comfyui.db').as_posix()}",
             "--extra-model-paths-config": str(MODEL_PATHS),
@@ -104,13 +112,15 @@ class Server:
 
     def stop(self) -> None:
         """End the process: asked first, killed after a grace time. Nothing but this process is touched."""
-        if self.process is None or self.process.poll() is not None:
-            return
-        self.process.terminate()
-        try:
-            self.process.wait(GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.kill()
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        if self._temporary is not None:
+            self._temporary.cleanup()
+            self._temporary = None
 
     def kill(self) -> None:
         """End the process at once, as a crash or `kill -9` would."""

@@ -22,7 +22,7 @@ SETTINGS = {  # title -> inputs; what the file's metadata says it was trained fo
     "Camera": {
         "actions": ACTIONS,
         "dialect": "nvlabs-v1",
-        "fov": round(math.degrees(2 * math.atan(0.5 / FOCAL)), 3),
+        "fov": round(math.degrees(2 * math.atan(0.5 / FOCAL)), 1),
     },
     "Image to video": {"width": SIZE[1], "height": SIZE[0], "length": 33},
     "Guidance": {"cfg": 1.0},

@@ -107,3 +107,18 @@ def test_errors_name_the_tensor():
         delta_scan(q, k, v, beta, decay, chunks=(2, 2))
     with pytest.raises(ConfigError, match="backend"):
         delta_scan(q, k, v, beta, decay, chunks=(3,), backend="fast")
+
+
+@pytest.mark.parametrize("values", [None, 1])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_gradients_are_those_of_the_definition(backend, values):
+    """Training needs nothing but plain autograd, so no operation may overwrite what the backward pass reads."""
+
+    def gradients(backend):
+        inputs, past = scan_inputs((1, 2, 5, 8, 6), values=values)
+        leaves = [x.requires_grad_() for x in (*inputs, past)]
+        out, state = delta_scan(*inputs, chunks=(3, 2), past=past, backend=backend)
+        return torch.autograd.grad(out.square().sum() + state.square().sum(), leaves)
+
+    for got, want in zip(gradients(backend), gradients("reference")):
+        assert_close(got, want, 1e-11, 1e-10)

@@ -171,7 +171,16 @@ def test_a_size_off_the_grid_names_the_nearest(client, graph):
     assert "multiple of 4 x 4" in error.data["exception_message"] and "96 x 64" in error.data["exception_message"]
 
 
-def test_a_missing_model_is_refused_before_anything_runs(client, graph):
+def test_a_missing_model_is_one_clear_error(client, graph):
     set_input(graph, "World model", "file", "nowhere.safetensors")
-    with pytest.raises(StepError, match="nowhere.safetensors"):
+    events, history = run(client, graph)
+    (error,) = [e for e in events if e.kind == "execution_error"]
+    assert "nowhere.safetensors is not in models/diffusion_models" in error.data["exception_message"]
+    assert not saved_videos(history)
+
+
+def test_a_graph_that_cannot_run_is_refused_whole(client, graph):
+    """The server would run the camera preview alone and say nothing of the rest."""
+    set_input(graph, "Steps", "steps", 0)
+    with pytest.raises(StepError, match="steps"):
         client.queue(graph)

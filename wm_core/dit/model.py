@@ -99,14 +99,15 @@ class WorldDiT(nn.Module):
     def _grid(self, x: Tensor, sigma: Tensor, cond: WorldConditions) -> tuple[int, int, int]:
         """Tokens (t, h, w) of x; ShapeError names what does not fit."""
         config = self.config
-        if (
-            x.ndim != 5
-            or x.shape[1] != config.in_channels
-            or any(n % p for n, p in zip(x.shape[2:], config.patch_size))
-        ):
+        if x.ndim != 5 or x.shape[1] != config.in_channels:
             raise ShapeError(
-                f"latents must be (b, {config.in_channels}, t, h, w) with t, h, w multiples of {config.patch_size}, "
-                f"got {tuple(x.shape)}; is this latent from the model's own VAE?"
+                f"latents must be (b, {config.in_channels}, t, h, w), got {tuple(x.shape)}; "
+                "use the video VAE that belongs to this model"
+            )
+        if any(n % p for n, p in zip(x.shape[2:], config.patch_size)):
+            raise ShapeError(
+                f"latent (t, h, w) must be multiples of {config.patch_size}, got {tuple(x.shape[2:])}; "
+                "choose a width and height of the video that are so many times the VAE's stride"
             )
         b, t = x.shape[0], x.shape[2]
         if tuple(sigma.shape) != (b, t):
