@@ -34,7 +34,7 @@ class GatedConvFFN(nn.Module):
         """x (b, t, n, c) with n = h * w tokens of `size` = (h, w), tail (b, taps // 2, n, c) -> like x, and the new tail."""
         group = max(1, GROUP_TOKENS.get(x.device.type, 4096) // (x.shape[0] * x.shape[2]))
         starts = range(0, x.shape[1], group)
-        space = torch.cat([self._space(x[:, i : i + group], size) for i in starts], 1)
+        space = _joined([self._space(x[:, i : i + group], size) for i in starts])
         new_tail = next_tail(space, tail, self.taps // 2)
         return self._time(space, chunks, tail, group), new_tail
 
@@ -64,4 +64,8 @@ class GatedConvFFN(nn.Module):
                     parts.append(after[:, : right - end])
                 window = torch.cat(parts, 1).unfold(1, self.taps, 1).flatten(-2)  # (b t n c*taps)
                 out.append(space[:, first:last] + self.t_conv(window))
-        return torch.cat(out, 1)
+        return _joined(out)
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts, 1)

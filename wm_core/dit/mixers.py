@@ -6,7 +6,7 @@ SANA-WM sec. 3.2 and 3.3.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -100,17 +100,17 @@ class GDNMixer(_Projections):
         q, k, v = self.qkv(x).chunk(3, -1)
         tail = next_tail(k, past.k_tail, self.reach)
         k = self._key_feature(self.k_norm(self.conv_k(k, chunks, past.k_tail)))
-        q = self.split(F.relu(self.q_norm(q)))
+        q = self.split(self.q_norm(q).relu_())
+        v = self.split(v.contiguous())  # a view would keep the memory of all three for as long as v is needed
         heads_last = "b t n h d -> b h t d n"
         ones = v.new_ones(()).expand(*beta.shape[:3], 1, beta.shape[3])
         below, z = delta_scan(
             rearrange(q, heads_last), rearrange(k, heads_last), ones, beta, decay, chunks=chunks, past=past.z
         )
-        q, k = rotate(q, rotation), rotate(k, rotation)
-        above, kv = delta_scan(
-            *(rearrange(y, heads_last) for y in (q, k, self.split(v))), beta, decay, chunks=chunks, past=past.kv
-        )
-        return _tokens(above / (below + DENOMINATOR_EPS)), kv, z, tail
+        q = rotate(q, rotation)  # one after the other: each frees its operand
+        k = rotate(k, rotation)
+        above, kv = delta_scan(*(rearrange(y, heads_last) for y in (q, k, v)), beta, decay, chunks=chunks, past=past.kv)
+        return _tokens(above.div_(below + DENOMINATOR_EPS)), kv, z, tail
 
     def _camera(
         self, x: Tensor, rays: RayGeometry, beta: Tensor, decay: Tensor, chunks: tuple[int, ...], past: GDNState
@@ -119,12 +119,12 @@ class GDNMixer(_Projections):
         seen = past.camera_k_tail if self.reference.camera_conv_streams else None
         tail = next_tail(k, past.camera_k_tail, self.reach)
         k = self._key_feature(self.k_norm_cam(self.conv_k_cam(k, chunks, seen)))
-        q = self.split(F.relu(self.q_norm_cam(self.q_proj_cam(x))))
-        v = self.split(self.v_proj_cam(x))
         clamp = self.reference.clamp_gdn_camera
         moved = _carried(rays.keys, k, clamp)
         beta = beta / inflation(moved, k).clamp_min(1.0)[..., None]
-        q, v = _carried(rays.queries, q, clamp), _carried(rays.keys, v, clamp)
+        del k
+        q = _carried(rays.queries, self.split(self.q_norm_cam(self.q_proj_cam(x)).relu_()), clamp)
+        v = _carried(rays.keys, self.split(self.v_proj_cam(x)), clamp)
         read, memory = delta_scan(
             *(rearrange(y, "b t n h d -> b h t d n") for y in (q, moved, v)),
             beta,
@@ -132,11 +132,12 @@ class GDNMixer(_Projections):
             chunks=chunks,
             past=past.camera,
         )
+        del q, moved, v
         return rays.outputs(rearrange(read, "b h t d n -> b t n h d")).flatten(-2), memory, tail
 
     def _key_feature(self, k: Tensor) -> Tensor:
         """Non-negative keys scaled by 1 / sqrt(d * n), which keeps the erased matrix a contraction."""
-        return self.split(F.relu(k) * (self.head_dim * k.shape[2]) ** -0.5)
+        return self.split((k * (self.head_dim * k.shape[2]) ** -0.5).relu_())
 
 
 class SoftmaxMixer(_Projections):
@@ -148,54 +149,66 @@ class SoftmaxMixer(_Projections):
         """x (b, t, n, c) -> like x, and the window after its last chunk (None without `past`)."""
         if self.reference.softmax_bf16 and x.dtype == torch.float32:
             attend = rounded_to_bf16(attend)
-        q, k, v = self.qkv(x).chunk(3, -1)
-        q, k, v = self.split(self.q_norm(q)), self.split(self.k_norm(k)), self.split(v)
         streams = past is not None
-        padded = padded_scale(q.shape[-1])
-        branches = [(rotate(q, geometry.rotation), rotate(k, geometry.rotation), v)]
-        scales = [padded if streams and self.reference.stream_scale_padded else None]
-        if geometry.rays is not None:
-            branches.append(self._camera(x, geometry.rays))
-            dense_padded = not streams and self.reference.camera_scale_padded
-            scales.append(padded if dense_padded else scales[0])
-        outputs, window = _attend_chunks(branches, scales, chunks, past, attend)
-        camera = None
-        if geometry.rays is not None:
-            camera = geometry.rays.outputs(outputs[1]).flatten(-2)
-        return self.close(x, outputs[0].flatten(-2), camera), window
+        padded = padded_scale(self.head_dim)
+        scale = padded if streams and self.reference.stream_scale_padded else None
+        window = past and _part(past, slice(0, 2))
+        main, window = _attend_chunks(*self._main(x, geometry.rotation), scale, chunks, window, attend)
+        if geometry.rays is None:
+            return self.close(x, main, None), window
+        if not streams and self.reference.camera_scale_padded:
+            scale = padded
+        seen = past and _part(past, slice(2, 4))
+        camera, seen = _attend_chunks(*self._camera(x, geometry.rays), scale, chunks, seen, attend)
+        camera = geometry.rays.outputs(self.split(camera)).flatten(-2)
+        return self.close(x, main, camera), window and _both(window, seen)
+
+    def _main(self, x: Tensor, rotation: Rotation) -> tuple[Tensor, Tensor, Tensor]:
+        q, k, v = self.qkv(x).chunk(3, -1)
+        q = rotate(self.split(self.q_norm(q)), rotation)
+        k = rotate(self.split(self.k_norm(k)), rotation)
+        return q, k, self.split(v.contiguous())  # a view would keep the memory of all three
 
     def _camera(self, x: Tensor, rays: RayGeometry) -> tuple[Tensor, Tensor, Tensor]:
         clamp = self.reference.clamp_softmax_camera
-        q = self.split(self.q_norm_cam(self.q_proj_cam(x)))
-        k = self.split(self.k_norm_cam(self.k_proj_cam(x)))
-        v = self.split(self.v_proj_cam(x))
-        return _carried(rays.queries, q, clamp), _carried(rays.keys, k, clamp), _carried(rays.keys, v, clamp)
+        q = _carried(rays.queries, self.split(self.q_norm_cam(self.q_proj_cam(x))), clamp)
+        k = _carried(rays.keys, self.split(self.k_norm_cam(self.k_proj_cam(x))), clamp)
+        return q, k, _carried(rays.keys, self.split(self.v_proj_cam(x)), clamp)
+
+
+def _part(window: KVWindow, branch: slice) -> KVWindow:
+    """The keys and values of one branch only."""
+    return replace(window, chunks=tuple(chunk[branch] for chunk in window.chunks))
+
+
+def _both(main: KVWindow, camera: KVWindow) -> KVWindow:
+    return replace(main, chunks=tuple(a + b for a, b in zip(main.chunks, camera.chunks)))
 
 
 def _attend_chunks(
-    branches: list[tuple[Tensor, Tensor, Tensor]],
-    scales: list[float | None],
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    scale: float | None,
     chunks: tuple[int, ...],
     past: KVWindow | None,
     attend: Attend,
-) -> tuple[list[Tensor], KVWindow | None]:
-    """Each chunk's queries against what it may see; q, k, v and outputs (b, t, n, h, d), one list entry a branch."""
-    shape = branches[0][0].shape
-    n = shape[2]
-    flat = [tuple(rearrange(y, "b t n h d -> b h (t n) d") for y in branch) for branch in branches]
-    outputs: list[list[Tensor]] = [[] for _ in flat]
+) -> tuple[Tensor, KVWindow | None]:
+    """Each chunk's queries against what it may see: q, k, v (b, t, n, h, d) -> (b, t, n, c)."""
+    n = q.shape[2]
+    q, k, v = (rearrange(y, "b t n h d -> b h (t n) d") for y in (q, k, v))
+    outputs: list[Tensor] = []
     end = 0
     for length in chunks:
         start, end = end, end + length
         if past is None:
-            seen = [y[:, :, : end * n] for _, *kv in flat for y in kv]
+            seen = k[:, :, : end * n], v[:, :, : end * n]
         else:
-            own = [y[:, :, start * n : end * n] for _, *kv in flat for y in kv]
+            own = k[:, :, start * n : end * n], v[:, :, start * n : end * n]
             seen, past = past.joined(*own), past.append(*own)
-        for i, (q, _, _) in enumerate(flat):
-            out = attend(q[:, :, start * n : end * n], seen[2 * i], seen[2 * i + 1], scale=scales[i])
-            outputs[i].append(rearrange(out, "b h (t n) d -> b t n h d", n=n))
-    return [torch.cat(parts, 1) if len(parts) > 1 else parts[0] for parts in outputs], past
+        out = attend(q[:, :, start * n : end * n], *seen, scale=scale)
+        outputs.append(rearrange(out, "b h (t n) d -> b t n (h d)", n=n))
+    return torch.cat(outputs, 1) if len(outputs) > 1 else outputs[0], past
 
 
 def _carried(carry, x: Tensor, clamp: bool) -> Tensor:

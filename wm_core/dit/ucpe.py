@@ -77,30 +77,27 @@ def carry(x: Tensor, matrix: Tensor, rotation: Rotation) -> Tensor:
 
     x (b, t, n, h, d), matrix (b or 1, t, n, 4, 4) -> like x.
     """
-    half = x.shape[-1] // 2
-    out = torch.empty_like(x, memory_format=torch.contiguous_format)
-    groups = _wide(x[..., :half].unflatten(-1, (-1, 4)))  # fp32: camera geometry
-    columns = matrix[:, :, :, None, None].unbind(-1)  # four of (b, t, n, 1, 1, 4)
-    moved = groups[..., 0:1] * columns[0]
-    for j in (1, 2, 3):
-        moved.addcmul_(groups[..., j : j + 1], columns[j])
-    out[..., :half] = moved.flatten(-2)
-    out[..., half:] = rotate(x[..., half:], rotation)
-    return out
+    straight, turned = x.chunk(2, -1)
+    groups = _wide(straight).reshape(*x.shape[:3], -1, 4)  # fp32: camera geometry
+    moved = (groups @ matrix.mT.to(groups)).view(straight.shape).to(x.dtype)
+    return torch.cat([moved, rotate(turned, rotation)], -1)
 
 
 def within_rms(moved: Tensor, before: Tensor) -> Tensor:
     """Scale `moved` down to the channel RMS that `before` had, per token and head; see `Reference`. (b, t, n, h, d)"""
-    was = _wide(before).square().mean(-1, keepdim=True).add(NORM_EPS).sqrt()
-    now = _wide(moved).square().mean(-1, keepdim=True).add(NORM_EPS).sqrt()
-    return moved * (was / now).clamp(max=1.0).to(moved.dtype)
+    was, now = (_norm(y).square().div(y.shape[-1]).add(NORM_EPS) for y in (before, moved))
+    return moved * (was / now).sqrt().clamp(max=1.0).to(moved.dtype)[..., None]
 
 
 def inflation(moved: Tensor, before: Tensor) -> Tensor:
     """Mean over a frame's tokens of how much carrying grew the squared norm of keys: (b, t, n, h, d) -> (b, h, t)."""
-    was = torch.linalg.vector_norm(_wide(before), dim=-1).clamp_min(NORM_EPS)
-    now = torch.linalg.vector_norm(_wide(moved), dim=-1).clamp_min(NORM_EPS)
+    was, now = (_norm(y).clamp_min(NORM_EPS) for y in (before, moved))
     return rearrange((now / was).square().mean(2), "b t h -> b h t")
+
+
+def _norm(x: Tensor) -> Tensor:
+    """Length of each head's features: reads x once, where the mean of squares would first write the squares."""
+    return torch.linalg.vector_norm(_wide(x), dim=-1)
 
 
 def _wide(x: Tensor) -> Tensor:

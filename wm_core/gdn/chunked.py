@@ -48,10 +48,11 @@ def _sweep_matrix(
     for j, i in enumerate(span):
         memory = decay[:, :, i] * (memory - memory @ erase[j]) + write[j]
         states.append(memory)
-    later = torch.zeros_like(memory)
+    later = write[-1]  # what the last frame makes of an empty memory
     for j in range(len(span) - 2, -1, -1):
-        later = decay[:, :, span[j + 1]] * (later - later @ erase[j + 1]) + write[j + 1]
         states[j] = states[j] + later
+        if j > 0:
+            later = decay[:, :, span[j]] * (later - later @ erase[j]) + write[j]
     return states, memory
 
 

@@ -1,0 +1,189 @@
+"""Prints one table of ratios against diffusers and writes it to benchmarks/results.json.
+
+    python -m benchmarks.run [--quick] [--gpu]
+
+--quick takes the smaller half of the CPU cases; --gpu adds full-size cases in bfloat16, which need a CUDA device.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))  # `python benchmarks/run.py` has only this file's folder
+
+from benchmarks.measure import SIDES, Case, alternate, extra_memory
+
+DIFFUSERS = "0.42.1"
+ALIKE = 1e-3  # relative RMS between the sides above which a row is refused; float32 rows are near 1e-6
+GPU_ALIKE = 5e-2  # bfloat16, and the recurrence of one side in float32
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table; ratio = theirs / ours, None where nothing was measured."""
+
+    what: str
+    unit: str
+    goal: float
+    theirs: float | None = None
+    ours: float | None = None
+    difference: float | None = None  # relative RMS between the results of both sides
+
+    @property
+    def ratio(self) -> float | None:
+        return self.theirs / self.ours if self.theirs is not None and self.ours else None
+
+    @property
+    def verdict(self) -> str:
+        if self.ratio is None:
+            return "not measured"
+        return "yes" if self.ratio >= self.goal else "NO"
+
+
+@dataclass(frozen=True)
+class Question:
+    """A case, what is asked of it and the ratio that is wanted."""
+
+    what: str
+    kind: str  # time, memory, or slope: memory against the same case with fewer frames
+    goal: float
+    case: Case
+    fewer_frames: int = 0
+    quick: bool = False
+
+
+def dit(grid: tuple[int, int], frames: int, **settings) -> Case:
+    return Case("dit.forward", {"grid": grid, "frames": frames, **settings})
+
+
+def cpu_questions() -> Iterator[Question]:
+    for branch in ("main", "camera"):
+        for frames, quick in ((11, True), (31, False)):
+            case, what = Case(f"gdn.{branch}_branch", {"frames": frames}), f"GDN {branch}, 880 x {frames} tokens"
+            yield Question(what, "time", 2.0, case, quick=quick)
+        yield Question(f"{what}, extra memory", "memory", 5.0, case, quick=True)
+    shapes = (((6, 10), 5), ((6, 10), 11), ((6, 10), 21), ((6, 10), 41), ((11, 20), 11), ((11, 20), 21))
+    for grid, frames in shapes:
+        tokens = grid[0] * grid[1] * frames
+        goal, quick = 1.5 if tokens <= 700 else 1.15, tokens < 2000 and frames != 21
+        yield Question(
+            f"DiT, {grid[0]} x {grid[1]} x {frames} = {tokens} tokens", "time", goal, dit(grid, frames), quick=quick
+        )
+    yield Question("DiT, 11 x 20, extra memory per 20 frames (21 -> 41)", "slope", 2.5, dit((11, 20), 41), 21)
+    for frames in (3, 9, 17):
+        case = Case("vae.decode", {"grid": (5, 8), "frames": frames})
+        yield Question(f"VAE decode, 5 x 8 x {frames} latents", "time", 1.0, case, quick=frames == 3)
+
+
+def gpu_questions() -> Iterator[Question]:
+    gpu = {"device": "cuda", "dtype": "bfloat16"}
+    for branch in ("main", "camera"):
+        case = Case(f"gdn.{branch}_branch", {"frames": 31, "heads": 20, **gpu})
+        yield Question(f"GPU GDN {branch}, 880 x 31 tokens, 20 heads", "time", 2.0, case)
+        yield Question(f"GPU GDN {branch}, extra memory", "memory", 5.0, case)
+    for frames in (3, 21):
+        case = dit((22, 40), frames, depth=20, heads=20, **gpu)
+        yield Question(f"GPU DiT, 22 x 40 x {frames} tokens, 20 blocks", "time", 2.0, case)
+    yield Question("GPU DiT, extra memory", "memory", 2.5, case)
+    case = Case("vae.decode", {"grid": (22, 40), "frames": 4, "thinner": 1, **gpu})
+    yield Question("GPU VAE decode, 22 x 40 x 4 latents", "time", 1.0, case)
+
+
+def answer(question: Question) -> Row:
+    """Measure; RuntimeError when the sides do not compute the same."""
+    case, on_gpu = question.case, question.case.on_gpu
+    unit = "MiB" if question.kind != "time" else "s" if on_gpu else "CPU s"
+    row = Row(question.what, unit, question.goal)
+    if on_gpu and not torch.cuda.is_available():
+        return row
+    if question.kind == "time":
+        times = alternate(case)
+        if not times.difference <= (GPU_ALIKE if on_gpu else ALIKE):
+            raise RuntimeError(f"{question.what}: the results differ by {times.difference:.1e}, the times mean nothing")
+        return Row(row.what, unit, row.goal, times.theirs, times.ours, times.difference)
+    amounts = [extra_memory(case, side) for side in SIDES]
+    if question.kind == "slope" and None not in amounts:
+        fewer = Case(case.build, {**case.settings, "frames": question.fewer_frames})
+        amounts = [amount - extra_memory(fewer, side) for amount, side in zip(amounts, SIDES)]
+    return Row(row.what, unit, row.goal, *amounts)
+
+
+def line(row: Row) -> str:
+    number = lambda value, form: "-" if value is None else format(value, form)
+    difference = number(row.difference, ".0e")
+    return (
+        f"{row.what:<52} {number(row.theirs, '.3f'):>9} {number(row.ours, '.3f'):>9} {row.unit:<5} "
+        f"{number(row.ratio, '.2f'):>6} {row.goal:>5.2f}  {row.verdict:<12} {difference:>6}"
+    )
+
+
+def surroundings(gpu: bool) -> dict[str, str]:
+    """What a figure depends on: device, date, versions, commit."""
+    device = _cpu_name()
+    if gpu and torch.cuda.is_available():
+        device += f" and {torch.cuda.get_device_name()}"
+    options = {"cwd": ROOT, "capture_output": True, "text": True}
+    git = lambda *words: subprocess.run(["git", *words], check=False, **options).stdout.strip()
+    commit = git("rev-parse", "--short", "HEAD") or "unknown"
+    return {
+        "device": device,
+        "threads": "1",
+        "date": datetime.now(timezone.utc).isoformat(timespec="minutes"),
+        "torch": torch.__version__,
+        "diffusers": importlib.metadata.version("diffusers"),
+        "commit": commit + (" + changes" if git("status", "--porcelain") else ""),
+    }
+
+
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [x.split(":")[1].strip() for x in lines if x.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="the smaller half of the CPU cases")
+    parser.add_argument("--gpu", action="store_true", help="also full-size cases on a CUDA device")
+    options = parser.parse_args(arguments)
+    try:
+        found = importlib.metadata.version("diffusers")
+    except importlib.metadata.PackageNotFoundError:
+        found = None
+    if found != DIFFUSERS:
+        print(f"The comparison is with diffusers {DIFFUSERS}, found {found}: pip install diffusers=={DIFFUSERS}")
+        return 1
+    from diffusers.utils import logging
+
+    logging.set_verbosity_error()  # it warns whenever a model is moved
+    torch.set_num_threads(1)
+    questions = [q for q in cpu_questions() if q.quick or not options.quick]
+    questions += gpu_questions() if options.gpu else ()
+    about = surroundings(options.gpu)
+    print("   ".join(f"{key} {value}" for key, value in about.items()))
+    print(f"\n{'what':<52} {'theirs':>9} {'ours':>9} {'unit':<5} {'ratio':>6} {'goal':>5}  {'reached':<12} differ")
+    rows = []
+    for question in questions:
+        rows.append(answer(question))
+        print(line(rows[-1]), flush=True)
+    table = [asdict(row) | {"ratio": row.ratio, "reached": row.verdict} for row in rows]
+    (ROOT / "benchmarks" / "results.json").write_text(json.dumps(about | {"rows": table}, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
