@@ -5,20 +5,41 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 from cases import ROOT
+from safetensors.torch import save_file
 
 from tools import host
 from tools.client import Client
 from tools.server import Server
 from tools.trial_graph import on_trial_world
 
+LORA = "random_lora.safetensors"
+
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
     folders = tmp_path_factory.mktemp("comfyui")
     ready = host.prepare("test")
-    with Server(ready.folder, folders=folders, log=folders / "server.log") as running:
+    models = write_lora(folders / "models")
+    arguments = ("--extra-model-paths-config", str(models))
+    with Server(ready.folder, folders=folders, log=folders / "server.log", arguments=arguments) as running:
         yield running
+
+
+def write_lora(folder):
+    """A random LoRA of the trial world, and the file that shows its folder to the server."""
+    (folder / "loras").mkdir(parents=True)
+    g = torch.Generator().manual_seed(0)
+    weights = {}
+    for block in range(4):
+        base = f"diffusion_model.blocks.{block}.attn.qkv"
+        weights[f"{base}.lora_A.weight"] = torch.randn(4, 128, generator=g)
+        weights[f"{base}.lora_B.weight"] = torch.randn(384, 4, generator=g) * 0.2
+    save_file(weights, folder / "loras" / LORA)
+    paths = folder / "paths.yaml"
+    paths.write_text(f"tests:\n  base_path: {json.dumps(str(folder))}\n  loras: loras\n")
+    return paths
 
 
 @pytest.fixture(scope="session")

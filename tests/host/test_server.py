@@ -8,6 +8,7 @@ import av
 import numpy as np
 import pytest
 from cases import ROOT
+from conftest import LORA
 from PIL import Image
 
 from tools import make_workflows
@@ -112,6 +113,55 @@ def test_example_graph_makes_a_video_that_starts_at_the_picture(server, client, 
     assert psnr > 24, f"first frame {psnr:.1f} dB from the picture; the VAE alone reaches 28"
     recorded = json.loads(metadata["prompt"])
     assert any(node["class_type"] == "SanaWMModelLoader" for node in recorded.values())
+
+
+def with_ksampler(graph, lora_strength=None):
+    """The same graph with KSampler and VAEDecode in place of the custom sampler, and a core LoRA loader if asked."""
+    titles = {node["_meta"]["title"]: number for number, node in graph.items()}
+    model = [titles["World model"], 0]
+    if lora_strength is not None:
+        inputs = {"model": model, "lora_name": LORA, "strength_model": lora_strength}
+        graph["lora"] = {"class_type": "LoraLoaderModelOnly", "inputs": inputs, "_meta": {"title": "LoRA"}}
+        model = ["lora", 0]
+    start = titles["Image to video"]
+    graph["ksampler"] = {
+        "class_type": "KSampler",
+        "_meta": {"title": "KSampler"},
+        "inputs": {
+            "model": model,
+            "positive": [start, 0],
+            "negative": [start, 1],
+            "latent_image": [start, 2],
+            "seed": 1,
+            "steps": 4,
+            "cfg": 1.0,
+            "sampler_name": "euler",
+            "scheduler": "simple",
+            "denoise": 1.0,
+        },
+    }
+    for title in ("Noise", "Guidance", "Sampler kind", "Steps", "Sampler"):
+        del graph[titles[title]]
+    decode = {"samples": ["ksampler", 0], "vae": [titles["Video VAE"], 0]}
+    graph[titles["Decode"]] = {"class_type": "VAEDecode", "inputs": decode, "_meta": {"title": "Decode"}}
+    return graph
+
+
+def test_ksampler_vae_decode_and_a_core_lora_loader(server, client, graph):
+    clips = {}
+    for strength in (None, 0.0, 1.0):
+        pictures = with_ksampler(json.loads(json.dumps(graph)), strength)
+        number = next(n for n, node in pictures.items() if node["_meta"]["title"] == "Decode")
+        inputs = {"images": [number, 0], "filename_prefix": f"lora_{strength}"}  # the MP4 of equal frames may differ
+        pictures["pictures"] = {"class_type": "SaveImage", "inputs": inputs, "_meta": {"title": "Pictures"}}
+        _, history = run(client, pictures)
+        assert saved_videos(history)
+        files = sorted((server.folders / "output").glob(f"lora_{strength}_*.png"))
+        clips[strength] = np.stack([np.array(Image.open(f)).astype(float) for f in files])
+    plain, idle, adapted = clips.values()
+    assert plain.shape == (33, 64, 96, 3) and plain.std() > 20
+    assert np.array_equal(plain, idle), "a LoRA of strength 0 changes nothing"
+    assert np.abs(adapted - plain)[8:].mean() > 2, "a LoRA of strength 1 must be seen"
 
 
 def test_progress_is_told_step_by_step(client, graph):

@@ -1,0 +1,5 @@
+"""How good a result is, in numbers."""
+
+from .image import psnr, ssim
+
+__all__ = ["psnr", "ssim"]
