@@ -1,7 +1,18 @@
 """From noise to latents: schedules are functions that return sigmas, samplers are functions of a velocity."""
 
+from .chunk_flow import chunk_flow_euler, staggered_levels
 from .euler import euler
 from .guidance import guided
 from .schedule import released_schedule, shifted
+from .self_forcing import STUDENT_SIGMAS, stream_chunk
 
-__all__ = ["euler", "guided", "released_schedule", "shifted"]
+__all__ = [
+    "STUDENT_SIGMAS",
+    "chunk_flow_euler",
+    "euler",
+    "guided",
+    "released_schedule",
+    "shifted",
+    "staggered_levels",
+    "stream_chunk",
+]

@@ -12,14 +12,16 @@ from .euler import Velocity
 def guided(conditional: Velocity, unconditional: Velocity, scale: float) -> Velocity:
     """Velocity of the guided flow: u + scale * (c - u), two model calls one after the other; scale 1 needs only one.
 
-    State flows through the conditional call only, so a guided sampler takes no past from the unconditional one.
+    While streaming each branch has a state of its own: `past` and the new state are pairs (unconditional, conditional).
     """
     if scale == 1.0:
         return conditional
 
-    def velocity(x: Tensor, sigma: Tensor, past: Any) -> tuple[Tensor, Any]:
-        without, _ = unconditional(x, sigma, past)
-        towards, new_past = conditional(x, sigma, past)
-        return without + scale * (towards - without), new_past
+    def velocity(x: Tensor, sigma: Tensor, past: tuple[Any, Any] | None) -> tuple[Tensor, tuple[Any, Any] | None]:
+        before = (None, None) if past is None else past
+        without, state_without = unconditional(x, sigma, before[0])
+        towards, state_towards = conditional(x, sigma, before[1])
+        after = None if past is None else (state_without, state_towards)
+        return without + scale * (towards - without), after
 
     return velocity
