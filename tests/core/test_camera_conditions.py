@@ -114,3 +114,12 @@ def test_conditions_do_not_depend_on_the_world(yaw, pitch, origin):
     here, there = (build_conditions(replace(path, c2w=move @ path.c2w), (6, 3, 5)) for move in (np.eye(4), world))
     torch.testing.assert_close(there.raymap, here.raymap, atol=1e-5, rtol=0)
     torch.testing.assert_close(there.plucker, here.plucker, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("start", [1, 2, 4])
+def test_a_chunk_s_conditions_are_those_of_the_whole(start):
+    path = actions_to_path("wd-20,jl-20", size=(64, 96), fov_deg=70)
+    whole = build_conditions(path, (6, 2, 3))
+    part = build_conditions(path, (6, 2, 3), start=start)
+    assert torch.equal(part.raymap, whole.raymap[:, start:])
+    assert torch.equal(part.plucker, whole.plucker[:, :, start:])

@@ -44,14 +44,17 @@ class CameraConditions:
 
 
 def build_conditions(
-    path: CameraPath, latent_shape: tuple[int, int, int], stride: Stride = RELEASED_STRIDE
+    path: CameraPath, latent_shape: tuple[int, int, int], stride: Stride = RELEASED_STRIDE, *, start: int = 0
 ) -> CameraConditions:
     """Conditions of the first pixel frames of `path` for a latent of latent_shape (t, h, w); b = 1, float32.
 
-    Latent frame 0 gets pixel frames 0 .. stride.t - 1, latent frame i the stride.t frames that end at i * stride.t;
+    start: leave out the latent frames before it, so that a chunk of a long video costs what the chunk costs. The rest
+    is what the whole would have given: relative to the first camera of the path. Latent frame 0 gets pixel frames 0 .. stride.t - 1, latent frame i the stride.t frames that end at i * stride.t;
     past the end of the video its last frame repeats. CameraError when the path is shorter than the video.
     """
     latents, height, width = latent_shape
+    if not 0 <= start < latents:
+        raise ShapeError(f"start must be one of {latents} latent frames, got {start}")
     frames = pixel_frames(latents, stride)
     if path.frames < frames:
         raise CameraError(
@@ -64,12 +67,14 @@ def build_conditions(
             f"{(height * stride.h, width * stride.w)}; crop the path to the video's size first"
         )
     # fp32: geometry is computed in float64, so that positions far from the start keep their digits, and cast once.
-    c2w = relative_to_first(path.c2w[:frames])
-    intrinsics = path.intrinsics[:frames].astype(np.float64) / (stride.w, stride.h, stride.w, stride.h)
-    ends = np.arange(latents) * stride.t
-    raymap = np.concatenate([rearrange(c2w[ends], "t i j -> t (i j)"), intrinsics[ends]], axis=1)
+    ends = np.arange(start, latents) * stride.t
     starts = np.maximum(0, ends - (stride.t - 1))
     groups = np.minimum(starts[:, None] + np.arange(stride.t), frames - 1)  # (t s)
+    first = groups.min()
+    c2w = relative_to_first(path.c2w[np.unique(np.r_[0, first:frames])])[first - frames :]
+    intrinsics = path.intrinsics[first:frames].astype(np.float64) / (stride.w, stride.h, stride.w, stride.h)
+    ends, groups = ends - first, groups - first
+    raymap = np.concatenate([rearrange(c2w[ends], "t i j -> t (i j)"), intrinsics[ends]], axis=1)
     rays = pluecker_rays(c2w, intrinsics, (height, width)).astype(np.float32)  # (f c h w)
     plucker = rearrange(rays[groups], "t s c h w -> 1 (s c) t h w")
     return CameraConditions(torch.from_numpy(raymap.astype(np.float32))[None], torch.from_numpy(plucker))

@@ -1,0 +1,88 @@
+"""A rollout that can go on: everything the next chunk depends on, as a frozen value. SANA-WM sec. 3.4.
+
+Resuming, branching and extending are the same thing: another step from some session.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..camera import CameraPath
+from ..dit import WorldState
+from ..errors import ConfigError
+from ..sampling import STUDENT_SIGMAS
+from ..shapes import Stride, pixel_frames
+from ..vae import Tails
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What fixes the numbers of a rollout besides its weights, prompt and camera."""
+
+    sigmas: tuple[float, ...] = STUDENT_SIGMAS
+    cfg: float = 1.0
+    chunk: int = 3  # latent frames; the first chunk has one more, the given picture
+    window: int = 2  # chunks that softmax blocks still see, the sink among them; -1 = all
+    keeps_sink: bool = True
+
+    def span(self, index: int) -> tuple[int, int]:
+        """Latent frames [start, stop) of a chunk."""
+        if index < 0:
+            raise ConfigError(f"chunks count from 0, got {index}")
+        return (1 + index * self.chunk if index else 0), 1 + (index + 1) * self.chunk
+
+
+@dataclass(frozen=True)
+class ChunkRecord:
+    """What one finished chunk was made with."""
+
+    seed: int
+    prompt: str  # fingerprint of its embedding
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """A rollout after `chunks` finished chunks.
+
+    first (1, c, 1, h, w): the given frame's latent. latents (1, c, t, h, w), float32: all finished frames, the given
+    one first. state: after the last of them, a pair (unconditional, conditional) under guidance. tails: the video
+    decoder's, None if nothing was decoded. camera: of the finished pixel frames, None before the first chunk.
+    """
+
+    recipe: Recipe
+    model: str  # fingerprint of the world model's weights and arithmetic
+    stride: Stride
+    first: Tensor
+    latents: Tensor
+    state: WorldState | tuple[WorldState, WorldState]
+    tails: Tails | None = None
+    camera: CameraPath | None = None
+    records: tuple[ChunkRecord, ...] = ()
+
+    @property
+    def chunks(self) -> int:
+        return len(self.records)
+
+    @property
+    def frames(self) -> int:
+        """Finished pixel frames."""
+        return pixel_frames(self.latents.shape[2], self.stride) if self.records else 0
+
+
+def fingerprint_model(model: nn.Module) -> str:
+    """A short hash of a model's arithmetic, names, shapes and a sample of every weight; cheap and device-independent."""
+    digest = hashlib.sha256(repr(getattr(model, "config", None)).encode())
+    for name, weight in sorted(model.state_dict().items()):
+        sample = weight.detach().reshape(-1)[:: max(1, weight.numel() // 64)][:64].float().cpu()
+        digest.update(f"{name} {tuple(weight.shape)}".encode() + sample.numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def fingerprint_prompt(text: Tensor, mask: Tensor | None) -> str:
+    """A short hash of a prompt's embedding, of the tokens that count."""
+    kept = text if mask is None else text[mask.bool()]
+    return hashlib.sha256(kept.detach().to(torch.float32).cpu().contiguous().numpy().tobytes()).hexdigest()[:16]

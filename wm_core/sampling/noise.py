@@ -1,0 +1,19 @@
+"""Noise by (seed, chunk): a stream can be resumed or branched without drawing again what came before."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+_STRIDE = 0x9E3779B97F4A7C15  # of the splitmix64 sequence: neighbouring seeds and chunks share no generator
+
+
+def chunk_noise(seed: int, chunk: int, shape: tuple[int, ...]) -> Tensor:
+    """Standard normal float32 on the CPU for one chunk; the same on every machine for the same arguments."""
+    mixed = (seed * _STRIDE + (chunk + 1) * 0xBF58476D1CE4E5B9) % 2**63
+    return torch.randn(shape, generator=torch.Generator().manual_seed(mixed))
+
+
+def whole_noise(seed: int, shape: tuple[int, ...]) -> Tensor:
+    """Noise of a whole video in one draw, as the released code draws it."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
