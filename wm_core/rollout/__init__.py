@@ -3,6 +3,7 @@
 from .run import PoseProvider, Prompt, RolloutEvent, Stages, given_path, open_session, rewind, run, step
 from .session import ChunkRecord, Recipe, Session, fingerprint_model, fingerprint_prompt
 from .session_file import load_session, save_session
+from .video_writer import VideoWriter, eight_bit, finish
 
 __all__ = [
     "ChunkRecord",
@@ -12,8 +13,11 @@ __all__ = [
     "RolloutEvent",
     "Session",
     "Stages",
+    "VideoWriter",
+    "eight_bit",
     "fingerprint_model",
     "fingerprint_prompt",
+    "finish",
     "given_path",
     "load_session",
     "open_session",
