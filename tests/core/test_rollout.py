@@ -87,7 +87,7 @@ def test_frames_and_pixels_come_chunk_by_chunk(straight, stages):
     assert [e.latents.shape[2] for e in straight] == [4, 3, 3, 3]
     assert [e.pixels.shape[2] for e in straight] == [25, 24, 24, 24]
     session = straight[-1].session
-    assert session.frames == session.camera.frames == 24 * CHUNKS + 1
+    assert session.frames == 24 * CHUNKS + 1 <= session.camera.frames
     assert torch.equal(session.latents, torch.cat([e.latents for e in straight], 2))
     assert torch.equal(session.latents[:, :, :1], session.first), "the given frame is kept"
     whole = stages.vae.decode(session.latents)
@@ -149,7 +149,7 @@ def test_changing_only_the_future_reuses_the_past(stages, prompt, poses, straigh
 
 
 def test_a_path_that_is_too_short_is_refused(stages, prompt, straight):
-    short = given_path(straight[1].session.camera)
+    short = given_path(straight[1].session.camera.slice(0, 49))
     with pytest.raises(CameraError, match="73 pixel frames"):
         step(stages, straight[1].session, prompt, short, seed=7)
 

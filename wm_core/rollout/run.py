@@ -129,7 +129,7 @@ def step(
         latents=torch.cat([session.latents, latents], 2),
         state=state,
         tails=tails,
-        camera=_first_frames(path, frames),
+        camera=path,
         records=(*session.records, ChunkRecord(seed, fingerprint_prompt(prompt.text, prompt.mask))),
     )
     return RolloutEvent(index, latents, pixels, after)
@@ -155,7 +155,7 @@ def rewind(stages: Stages, session: Session, prompts: list[Prompt], chunks: int)
         if stages.vae is not None:
             _, tails = decode_chunk(stages.vae, latents, tails)
     stop = session.recipe.span(chunks - 1)[1] if chunks else 0
-    camera = _first_frames(session.camera, pixel_frames(stop, session.stride)) if chunks else None
+    camera = session.camera if chunks else None
     kept = session.latents[:, :, :stop].clone()
     return replace(session, latents=kept, state=state, tails=tails, camera=camera, records=session.records[:chunks])
 
@@ -193,11 +193,6 @@ def _velocity(stages: Stages, session: Session, prompt: Prompt, path: CameraPath
     return guided(conditional, branch(prompt.negative, prompt.negative_mask), session.recipe.cfg)
 
 
-def _first_frames(path: CameraPath, frames: int) -> CameraPath:
-    """The cameras that were used so far; where they come from is the whole path's story, not that of the cut."""
-    return replace(path.slice(0, frames), provenance=path.provenance)
-
-
 def _begin(world: WorldDiT, recipe: Recipe):
     state = world.begin(window=recipe.window, keeps_sink=recipe.keeps_sink)
     return state if recipe.cfg == 1.0 else (state, state)
@@ -213,12 +208,13 @@ def _check_model(stages: Stages, session: Session) -> None:
 
 def _check_past(path: CameraPath, session: Session) -> None:
     """Finished frames cannot be filmed anew: the path must begin with the cameras they were made with."""
-    if session.camera is None:
+    if session.camera is None or path is session.camera:
         return
-    done = session.camera.frames
-    if path.frames < done or not np.array_equal(path.c2w[:done], session.camera.c2w):
-        changed = done if path.frames < done else int(np.argmax((path.c2w[:done] != session.camera.c2w).any((1, 2))))
+    done = session.frames
+    given, filmed = path.c2w[:done], session.camera.c2w[:done]
+    if len(given) < done or not np.array_equal(given, filmed):
+        changed = int(np.argmax((given != filmed).any((1, 2)))) if len(given) == done else len(given)
         raise CameraError(
-            f"the path differs at frame {min(changed, path.frames)} from the {done} frames that are finished; "
+            f"the path differs at frame {changed} from the {done} frames that are finished; "
             "change only later frames, or rewind the session to before it"
         )

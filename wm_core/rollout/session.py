@@ -50,7 +50,8 @@ class Session:
 
     first (1, c, 1, h, w): the given frame's latent. latents (1, c, t, h, w), float32: all finished frames, the given
     one first. state: after the last of them, a pair (unconditional, conditional) under guidance. tails: the video
-    decoder's, None if nothing was decoded. camera: of the finished pixel frames, None before the first chunk.
+    decoder's, None if nothing was decoded. camera: the path that was last followed, its first `frames` cameras are
+    filmed; None before the first chunk.
     """
 
     recipe: Recipe
