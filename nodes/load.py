@@ -6,7 +6,7 @@ import folder_paths
 import torch
 from comfy_api.latest import io
 
-from ..wm_core.checkpoint import VARIANTS, open_vae, open_world
+from ..wm_core.checkpoint import VARIANTS, WorldFile, open_vae, open_world
 from ..wm_core.config import REFERENCES
 from .bridge import say
 from .compat import advanced, check_choice, model_path
@@ -56,29 +56,20 @@ class SanaWMModelLoader(io.ComfyNode):
                 advanced(reference),
             ],
             outputs=[io.Model.Output(display_name="model")],
-            hidden=[io.Hidden.unique_id, io.Hidden.extra_pnginfo],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
     def execute(cls, file, weight_dtype=AUTO, variant=AUTO, reference=AUTO):
         check_choice("weight_dtype", weight_dtype, WEIGHT_DTYPES)
-        check_choice("variant", variant, [AUTO, *VARIANTS])
-        check_choice("reference", reference, [AUTO, *REFERENCES])
-        path = model_path(file, "diffusion_models")
-        opened = open_world(
-            path,
-            variant=None if variant == AUTO else variant,
-            reference=None if reference == AUTO else reference,
-        )
-        info, followed = opened.info, opened.config.reference.name
+        opened = open_chosen(file, variant, reference)
+        info = opened.info
         model = world_model(opened, WEIGHT_DTYPES[weight_dtype])
         say(
             f"{info.name}: {info.variant} ({info.source}), {info.layout}, {info.parameters / 1e6:,.0f}M parameters, "
-            f"arithmetic of {followed}",
+            f"arithmetic of {opened.config.reference.name}",
             cls.hidden.unique_id,
         )
-        if cls.hidden.extra_pnginfo is not None:  # what savers write into pictures and videos
-            cls.hidden.extra_pnginfo["sana_wm"] = {"model": info.name, "variant": info.variant, "reference": followed}
         return io.NodeOutput(model)
 
 
@@ -106,6 +97,17 @@ class SanaWMVAELoader(io.ComfyNode):
     @classmethod
     def execute(cls, file):
         return io.NodeOutput(video_vae(*open_vae(model_path(file, "vae", "checkpoints"))))
+
+
+def open_chosen(file: str, variant: str = AUTO, reference: str = AUTO) -> WorldFile:
+    """The stage-1 file that the loader's widgets name, opened but not read; CheckpointError or ConfigError."""
+    check_choice("variant", variant, [AUTO, *VARIANTS])
+    check_choice("reference", reference, [AUTO, *REFERENCES])
+    return open_world(
+        model_path(file, "diffusion_models"),
+        variant=None if variant == AUTO else variant,
+        reference=None if reference == AUTO else reference,
+    )
 
 
 NODES = [SanaWMModelLoader, SanaWMVAELoader]

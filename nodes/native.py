@@ -11,6 +11,7 @@ import comfy.model_base
 import comfy.model_management as management
 import comfy.ops
 import comfy.patcher_extension as extension
+import comfy.sampler_helpers
 import comfy.sd
 import comfy.supported_models_base
 import torch
@@ -52,6 +53,7 @@ class HostWorldDiT(WorldDiT):
     def _velocity(self, x: Tensor, timestep: Tensor, context: Tensor, transformer_options: dict, **conds) -> Tensor:
         """x (b, c, t, h, w), timestep (b,) or (b, t) in thousandths, context (b, l, c)."""
         camera: CameraConditions = conds[CAMERA_KEY].to(x.device)
+        _compare_sizes(x, camera)
         sigma = timestep / 1000
         if sigma.ndim == 1:
             sigma = sigma[:, None].expand(-1, x.shape[2])
@@ -79,11 +81,14 @@ class HostWorldModel(comfy.model_base.BaseModel):
         mask = kwargs.get("concat_mask", kwargs.get("denoise_mask"))
         if mask is not None:
             conds["denoise_mask"] = comfy.conds.CONDRegular(mask)
-        _compare_dialects(kwargs.get(DIALECT_KEY), self.diffusion_model.info)
+        if kwargs.get("prompt_type") != "negative":  # both have the one camera: told once
+            _compare_dialects(kwargs.get(DIALECT_KEY), self.diffusion_model.info)
         return conds
 
     def process_timestep(self, timestep, x, denoise_mask=None, **kwargs):
-        """One noise level per latent frame: the highest of its pixels'."""
+        """Thousandths of noise per latent frame: the highest of its pixels'."""
+        # Core's ModelSampling nodes may leave a model with another multiplier, or (Flux) with none.
+        timestep = timestep * (1000 / getattr(self.model_sampling, "multiplier", 1.0))
         if denoise_mask is None:
             return timestep
         return timestep[:, None] * denoise_mask.float().amax((1, 3, 4))
@@ -119,12 +124,16 @@ def world_model(opened: WorldFile, dtype: torch.dtype | None = None) -> Patcher:
         weights = {name: tensor.to(dtype) for name, tensor in weights.items()}
     model.diffusion_model.load_state_dict(weights, assign=True)
     model.requires_grad_(False)
-    return Patcher(model, load_device=device, offload_device=management.unet_offload_device())
+    patcher = Patcher(model, load_device=device, offload_device=management.unet_offload_device())
+    patcher.add_wrapper(extension.WrappersMP.OUTER_SAMPLE, _keep_known_frames)
+    return patcher
 
 
-def world_info(model) -> WorldInfo | None:
-    """What a MODEL's file said about itself; None if it is not a SANA-WM model."""
-    return getattr(model.model.diffusion_model, "info", None)
+def world_info(model: Patcher) -> WorldInfo:
+    """What a MODEL's file said about itself; ConfigError if it is not a SANA-WM model."""
+    if not isinstance(model.model, HostWorldModel):
+        raise ConfigError(f"model must be SANA-WM's, got {type(model.model).__name__}; connect Load SANA-WM Model")
+    return model.model.diffusion_model.info
 
 
 def video_vae(file: WeightFile, config: VAEConfig) -> comfy.sd.VAE:
@@ -174,6 +183,32 @@ def _storage_dtype(stored: torch.dtype, parameters: int, device: torch.device) -
     )
 
 
+def _keep_known_frames(sample, noise, latent, sampler, sigmas, denoise_mask=None, *rest, **options) -> Tensor:
+    """Give frames that the noise mask calls known back as they came.
+
+    A sampler that stops before sigma 0, as the first half of split sigmas, would leave its noise on them, and the second
+    half would take that for the picture.
+    """
+    result = sample(noise, latent, sampler, sigmas, denoise_mask, *rest, **options)
+    if denoise_mask is None:
+        log.warning(
+            "the latent has no noise mask, so no picture is kept as the first frame; connect the latent of SANA-WM "
+            "Image to Video"
+        )
+        return result
+    mask = comfy.sampler_helpers.prepare_mask(denoise_mask, result.shape, result.device)
+    return torch.where(mask > 0, result, latent.to(result))
+
+
+def _compare_sizes(x: Tensor, camera: CameraConditions) -> None:
+    latent, planned = tuple(x.shape[2:]), tuple(camera.plucker.shape[2:])
+    if latent != planned:
+        raise ShapeError(
+            f"the latent is {latent} (t, h, w), the camera in the conditioning was made for {planned}; take the latent "
+            "and both conditionings from one SANA-WM Image to Video"
+        )
+
+
 def _counted_tokens(text: Tensor, mask: Tensor | None) -> Tensor:
     """The tokens of a prompt that count; the model then needs no mask and no time for padding."""
     if mask is None:
@@ -181,7 +216,8 @@ def _counted_tokens(text: Tensor, mask: Tensor | None) -> Tensor:
     keep = mask.reshape(-1, mask.shape[-1]).bool()
     if keep.shape[-1] != text.shape[1] or not (keep == keep[0]).all():
         raise ShapeError(
-            f"one prompt at a time: the mask is {tuple(mask.shape)} for text {tuple(text.shape)}; do not batch prompts"
+            f"one prompt at a time: its mask is {tuple(mask.shape)} for text {tuple(text.shape)}; neither batch nor "
+            "concatenate prompts (Conditioning Combine works)"
         )
     return text[:, keep[0].to(text.device)]
 

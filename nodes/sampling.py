@@ -41,8 +41,7 @@ class SanaWMScheduler(io.ComfyNode):
 
     @classmethod
     def execute(cls, steps, shift, model=None):
-        info = None if model is None else world_info(model)
-        own = info.sampling.shift if info else RELEASED_SAMPLING.shift
+        own = RELEASED_SAMPLING.shift if model is None else world_info(model).sampling.shift
         return io.NodeOutput(released_schedule(steps, shift or own))
 
 

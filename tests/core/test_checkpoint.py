@@ -149,6 +149,16 @@ def test_config_json_tells_the_variant(tiny, tmp_path, fields):
     assert info.variant == "chunk-causal" and info.source.startswith("config.json")
 
 
+def test_a_file_that_the_host_saved_loads_as_the_same_model(tmp_path):
+    """Core's Save Model writes the model's own matrices, below its prefix, without our metadata."""
+    model = tiny_world()
+    state = {f"model.diffusion_model.{name}": tensor for name, tensor in model.state_dict().items()}
+    write_safetensors(tmp_path / "saved.safetensors", state, {"prompt": "{}"})
+    loaded = load_world_model(tmp_path / "saved.safetensors", dtype=torch.float32)
+    assert loaded.config == model.config
+    assert all(torch.equal(t, loaded.state_dict()[name]) for name, t in model.state_dict().items())
+
+
 def test_cross_attention_heads_come_from_what_is_written(tmp_path):
     tensors = released_tensors(tiny_world())
     write_safetensors(tmp_path / "x.safetensors", tensors, {"sana_wm.config": '{"num_attention_heads": 4}'})

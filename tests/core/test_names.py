@@ -7,7 +7,7 @@ import math
 from collections import Counter
 
 import pytest
-from cases import GOLDEN
+from cases import GOLDEN, needs_diffusers
 
 from tools.make_name_lists import LISTS, render
 from wm_core.checkpoint.keymaps import PREFIXES, VAE_LAYOUTS, WORLD_LAYOUTS
@@ -116,7 +116,7 @@ def test_one_name_less_or_more_is_noticed(world):
     assert "1 unknown: blocks.0.extra.weight" in str(error.value)
 
 
+@needs_diffusers
 @pytest.mark.parametrize("name", LISTS)
 def test_lists_are_what_the_script_writes(name):
-    pytest.importorskip("diffusers")
     assert (GOLDEN / "names" / f"{name}.json").read_text() == render(name)

@@ -8,8 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from cases import GOLDEN, ROOT, assert_close
-from diffusers import AutoencoderKLLTX2Video
+from cases import GOLDEN, ROOT, assert_close, needs_diffusers
 from safetensors import safe_open
 
 from wm_core.config import RELEASED_VAE, VAEConfig
@@ -99,8 +98,11 @@ def test_golden_latents_decode_to_the_recorded_video(golden, name):
     case.check(golden_vae(case).decode(case.inputs["latents"]), "decoded")
 
 
+@needs_diffusers
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_diffusers_class_agrees(config, generator):
+    from diffusers import AutoencoderKLLTX2Video
+
     vae, reference = build(config), AutoencoderKLLTX2Video(**as_dict(config)).eval()
     assert shapes(vae) == shapes(reference)
     reference.load_state_dict(vae.state_dict())
@@ -115,7 +117,10 @@ def test_diffusers_class_agrees(config, generator):
     assert_close(vae.decode(z), frames, atol=1e-4)
 
 
+@needs_diffusers
 def test_released_names_and_shapes_equal_the_diffusers_class():
+    from diffusers import AutoencoderKLLTX2Video
+
     with torch.device("meta"):
         reference = AutoencoderKLLTX2Video(**as_dict(RELEASED_VAE))
     ours = shapes(VideoVAE(RELEASED_VAE, device="meta"))

@@ -113,6 +113,20 @@ def test_example_graph_makes_a_video_that_starts_at_the_picture(server, client, 
     assert psnr > 24, f"first frame {psnr:.1f} dB from the picture; the VAE alone reaches 28"
     recorded = json.loads(metadata["prompt"])
     assert any(node["class_type"] == "SanaWMModelLoader" for node in recorded.values())
+    assert json.loads(metadata["sana_wm"])["models"][0]["reference"] == "diffusers"
+
+
+def test_a_second_run_is_labelled_too(server, client, graph):
+    """The loader's node comes from the host's cache then, and does not run."""
+    for seed in (21, 22):
+        set_input(graph, "Noise", "noise_seed", seed)
+        set_input(graph, "Steps", "steps", 1)
+        events, history = run(client, graph)
+        (item,) = saved_videos(history)
+        _, _, metadata = decode(server.folders / "output" / item["subfolder"] / item["filename"])
+        assert json.loads(metadata["sana_wm"])["models"][0]["model"] == "sana_wm_trial_world"
+    loader = next(n for n, node in graph.items() if node["class_type"] == "SanaWMModelLoader")
+    assert any(loader in e.data["nodes"] for e in events if e.kind == "execution_cached")
 
 
 def with_ksampler(graph, lora_strength=None):

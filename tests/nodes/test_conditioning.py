@@ -160,9 +160,18 @@ def test_scheduler_takes_the_model_s_shift_unless_told(nodes):
     assert_close(call(scheduler, 6, 0.0)[0], released_schedule(6, 9.8), 1e-7)
 
 
-def test_loader_records_what_the_output_was_made_with(nodes, pack, host_folders):
+def test_scheduler_refuses_another_model(nodes):
+    from types import SimpleNamespace
+
+    from sana_wm_pack.wm_core.errors import ConfigError
+
+    with pytest.raises(ConfigError, match="must be SANA-WM's, got Linear; connect Load SANA-WM Model"):
+        call(nodes.sampling.SanaWMScheduler, 6, 0.0, SimpleNamespace(model=torch.nn.Linear(1, 1)))
+
+
+def test_a_queued_prompt_notes_what_its_outputs_are_made_with(nodes, pack, host_folders):
     import folder_paths
-    from comfy_api.latest import io
+    from sana_wm_pack.nodes.record import note_models
     from sana_wm_pack.wm_core.errors import CheckpointError, ConfigError
 
     source = ROOT / "assets/models/diffusion_models/sana_wm_trial_world.safetensors"
@@ -170,11 +179,29 @@ def test_loader_records_what_the_output_was_made_with(nodes, pack, host_folders)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / source.name).symlink_to(source)
     folder_paths.filename_list_cache.clear()
+
+    def noted(*loaders, **extra):
+        graph = {str(i): {"class_type": "SanaWMModelLoader", "inputs": inputs} for i, inputs in enumerate(loaders)}
+        return note_models({"prompt": graph, **extra}).get("extra_data", {}).get("extra_pnginfo")
+
+    made = {"model": source.stem, "variant": "bidirectional", "reference": "diffusers"}
+    assert noted({"file": source.name}) == {"sana_wm": {"models": [made]}}, "a prompt of the API"
+    two = noted(
+        {"file": source.name, "reference": "auto"},
+        {"file": source.name, "variant": "chunk-causal", "reference": "nvlabs"},
+        extra_data={"extra_pnginfo": {"workflow": 1}},
+    )
+    changed = {**made, "variant": "chunk-causal", "reference": "nvlabs"}
+    assert two == {"workflow": 1, "sana_wm": {"models": [made, changed]}}
+    for unusable in (
+        {"file": "nowhere.safetensors"},
+        {"file": ["4", 0]},
+        {"file": source.name, "reference": "mine"},
+        {},
+    ):
+        assert noted(unusable) is None
+    assert note_models({"client_id": "x"}) == {"client_id": "x"}
     loader = nodes.load.SanaWMModelLoader
-    for reference, followed in (("auto", "diffusers"), ("nvlabs", "nvlabs")):
-        written = {}
-        call(loader, source.name, reference=reference, hidden={io.Hidden.extra_pnginfo: written})
-        assert written["sana_wm"] == {"model": source.stem, "variant": "bidirectional", "reference": followed}
     with pytest.raises(CheckpointError, match="is not in models/diffusion_models"):
         call(loader, "nowhere.safetensors")
     with pytest.raises(ConfigError, match="reference must be one of"):

@@ -49,6 +49,15 @@ def conditioning(native, loop, name):
     return [[i[name][:, 0], extra]]
 
 
+def masked_start(loop):
+    """A latent as Image to Video leaves it."""
+    samples = torch.zeros_like(loop.inputs["latents_init"])
+    samples[:, :, :1] = loop.inputs["latents_init"][:, :, :1]
+    mask = torch.ones(1, 1, *samples.shape[2:])
+    mask[:, :, 0] = 0
+    return {"samples": samples, "noise_mask": mask}
+
+
 class GivenNoise:
     """The fixture's noise; the host's own would be drawn from a seed."""
 
@@ -74,13 +83,8 @@ def sample(native, loop, model, cfg=None, sigmas=None):
         b[1][native.CAMERA_KEY] = a[1][native.CAMERA_KEY]
     guider = CFGGuider.execute(model, positive, negative, cfg or settings["cfg_scale"])
     guider = guider.args[0] if hasattr(guider, "args") else guider[0]
-    start = loop.inputs["latents_init"]
-    samples = torch.zeros_like(start)
-    samples[:, :, :1] = start[:, :, :1]
-    mask = torch.ones(1, 1, *start.shape[2:])
-    mask[:, :, 0] = 0
-    latent = {"samples": samples, "noise_mask": mask}
-    out = SamplerCustomAdvanced.execute(GivenNoise(start), guider, sampler_object("euler"), sigmas, latent)
+    noise = GivenNoise(loop.inputs["latents_init"])
+    out = SamplerCustomAdvanced.execute(noise, guider, sampler_object("euler"), sigmas, masked_start(loop))
     return out.args[0]["samples"] if hasattr(out, "args") else out[0]["samples"]
 
 
@@ -99,14 +103,57 @@ def test_ksampler_keeps_the_first_frame_and_follows_the_model_s_shift(native, lo
     model = host_model(native, loop_file, "nvlabs")
     assert model.get_model_object("model_sampling").shift == 9.8
     positive, negative = conditioning(native, loop, "cond"), conditioning(native, loop, "neg")
-    latent = {"samples": torch.zeros_like(loop.inputs["latents_init"])}
-    latent["samples"][:, :, :1] = loop.inputs["latents_init"][:, :, :1]
-    latent["noise_mask"] = torch.ones(1, 1, *latent["samples"].shape[2:])
-    latent["noise_mask"][:, :, 0] = 0
+    latent = masked_start(loop)
     out = common_ksampler(model, 5, 4, 2.0, "euler", "simple", positive, negative, latent)[0]["samples"]
     assert_close(out[:, :, 0], latent["samples"][:, :, 0], 1e-6)
     assert out[:, :, 1:].isfinite().all() and out[:, :, 1:].std() > 0.1
     assert "simple" in comfy.samplers.SCHEDULER_NAMES
+
+
+def test_two_samplers_in_a_row_equal_one(native, loop, loop_file):
+    """The first stops half-way, and must not leave its noise on the frame that is known."""
+    from nodes import KSamplerAdvanced
+
+    model, latent = host_model(native, loop_file, "nvlabs"), masked_start(loop)
+    prompts = conditioning(native, loop, "cond"), conditioning(native, loop, "neg")
+
+    def run(latent, start, end, add_noise, leave_noise):
+        settings = (6, 2.0, "euler", "simple", *prompts, latent, start, end, leave_noise)
+        return KSamplerAdvanced().sample(model, add_noise, 5, *settings)[0]
+
+    half = run(latent, 0, 3, "enable", "enable")
+    assert_close(half["samples"][:, :, 0], latent["samples"][:, :, 0], 1e-6)
+    assert half["samples"][:, :, 1:].std() > 1.0, "this is to be a noisy latent"
+    whole = run(latent, 0, 10000, "enable", "disable")
+    assert_close(run(half, 3, 10000, "disable", "disable")["samples"], whole["samples"], 1e-4)
+
+
+def test_a_batch_of_latents_starts_at_one_picture(native, loop, loop_file):
+    from nodes import RepeatLatentBatch, common_ksampler
+
+    model = host_model(native, loop_file, "nvlabs")
+    (latent,) = RepeatLatentBatch().repeat(masked_start(loop), 2)
+    prompts = conditioning(native, loop, "cond"), conditioning(native, loop, "neg")
+    out = common_ksampler(model, 5, 3, 2.0, "euler", "simple", *prompts, latent)[0]["samples"]
+    assert_close(out[:, :, 0], latent["samples"][:, :, 0], 1e-6)
+    assert (out[0, :, 1:] - out[1, :, 1:]).abs().mean() > 0.01, "each has noise of its own"
+
+
+def test_core_shift_nodes_change_the_schedule_alone(native, loop, loop_file):
+    """ModelSamplingSD3, AuraFlow and Flux count timesteps in different units; the model must see the same noise level."""
+    from comfy_extras import nodes_model_advanced as nodes
+
+    model = host_model(native, loop_file, "nvlabs")
+    sigmas = torch.tensor([1.0, 0.8, 0.4, 0.0])
+    plain = sample(native, loop, model, cfg=1.0, sigmas=sigmas)
+    shifted = [
+        nodes.ModelSamplingSD3().patch(model, 5.0)[0],
+        nodes.ModelSamplingAuraFlow().patch_aura(model, 1.73)[0],
+        nodes.ModelSamplingFlux().patch(model, 1.15, 0.5, 1280, 704)[0],
+    ]
+    assert len({float(m.get_model_object("model_sampling").shift) for m in (model, *shifted)}) == 4
+    for other in shifted:
+        assert_close(sample(native, loop, other, cfg=1.0, sigmas=sigmas), plain, 1e-5)
 
 
 def test_half_precision_file_computes_in_float32_on_a_cpu(native, loop, tmp_path):
@@ -164,6 +211,19 @@ def test_missing_camera_is_one_clear_error(native, loop, loop_file):
     latent = {"samples": torch.zeros_like(loop.inputs["latents_init"])}
     with pytest.raises(ConfigError, match="has not got a camera; connect SANA-WM Image to Video"):
         common_ksampler(model, 5, 2, 1.0, "euler", "simple", plain, plain, latent)
+
+
+def test_a_latent_of_another_length_or_without_a_picture_is_told(native, loop, loop_file, caplog):
+    from sana_wm_pack.wm_core.errors import ShapeError
+
+    from nodes import common_ksampler
+
+    model, start = host_model(native, loop_file, "nvlabs"), masked_start(loop)["samples"]
+    prompts = conditioning(native, loop, "cond"), conditioning(native, loop, "neg")
+    with pytest.raises(ShapeError, match="take the latent and both conditionings from one SANA-WM Image to Video"):
+        common_ksampler(model, 5, 1, 1.0, "euler", "simple", *prompts, {"samples": start[:, :, 1:]})
+    common_ksampler(model, 5, 1, 1.0, "euler", "simple", *prompts, {"samples": start})
+    assert "no noise mask" in caplog.text
 
 
 def test_padding_of_a_prompt_costs_nothing(native, loop):

@@ -90,7 +90,9 @@ def _from_shapes(file: WeightFile) -> DiTConfig:
 
 
 def _sized(shapes: Mapping[str, tuple[int, ...]], depth: int, softmax: list[int], cross_heads: int | None) -> DiTConfig:
+    # Where a host saved the model, convolutions are the matrices that they are here: (out, in * taps).
     hidden, channels, *patch = shapes["x_embedder.proj.weight"]
+    t_conv = shapes["blocks.0.mlp.t_conv.weight"]
     gdn = next((i for i in range(depth) if i not in softmax), 0)
     head_dim = hidden // shapes[f"blocks.{gdn}.attn.A_log"][0]
     return DiTConfig(
@@ -104,7 +106,7 @@ def _sized(shapes: Mapping[str, tuple[int, ...]], depth: int, softmax: list[int]
         patch_size=tuple(patch) or (1, 1, 1),
         softmax_every_n=softmax[0] + 1 if softmax else depth + 1,
         conv_kernel_size=shapes[f"blocks.{gdn}.attn.conv_k.weight"][-1],
-        t_kernel_size=shapes["blocks.0.mlp.t_conv.weight"][2],
+        t_kernel_size=math.prod(t_conv[1:]) // t_conv[0],
         plucker_channels=shapes["plucker_embedder.proj.weight"][1],
         plucker_blocks=sum(f"blocks.{i}.plucker_proj.weight" in shapes for i in range(depth)),
     )
