@@ -5,6 +5,8 @@ The only file that knows the host's inner classes. Everything that touches them 
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
+
 import comfy.conds
 import comfy.latent_formats
 import comfy.model_base
@@ -22,7 +24,7 @@ from ..wm_core.attention import Attend
 from ..wm_core.camera import CameraConditions
 from ..wm_core.checkpoint import WeightFile, WorldFile, WorldInfo, read_vae_weights, read_world_weights
 from ..wm_core.config import DiTConfig, VAEConfig
-from ..wm_core.dit import WorldConditions, WorldDiT
+from ..wm_core.dit import WorldConditions, WorldDiT, WorldState
 from ..wm_core.errors import ConfigError, ShapeError
 from ..wm_core.shapes import chunk_lengths
 from ..wm_core.vae import VideoVAE
@@ -32,8 +34,27 @@ from .compat import Patcher, set_inference_dtype
 CAMERA_KEY = "sana_wm_camera"  # in a conditioning: CameraConditions
 DIALECT_KEY = "sana_wm_dialect"  # the action dialect that the camera was written in
 COMPUTE_DTYPES = [torch.bfloat16, torch.float16, torch.float32]
+STREAM_KEY = "sana_wm_stream"  # in transformer_options: StreamHolder
 MEMORY_FACTOR = 5.0  # about 20 vectors of the model's width for each latent pixel, in the host's own unit
 DECODE_COPIES = 4  # tensors as wide as the decoder's last stage that are alive at once, see wm_core.vae.model
+
+
+@dataclass
+class StreamHolder:
+    """State of a stream while one SAMPLER runs; in transformer_options, gone with the call that made it.
+
+    past and after: by conditioning, the model's state before and behind the chunk that begins at latent frame `start`.
+    """
+
+    window: int
+    keeps_sink: bool
+    start: int = 0
+    past: dict[object, WorldState] = field(default_factory=dict)
+    after: dict[object, WorldState] = field(default_factory=dict)
+
+    def next_chunk(self, length: int) -> None:
+        """Take what the last call left, the clean pass, as the past of the next chunk."""
+        self.start, self.past, self.after = self.start + length, self.after, {}
 
 
 class HostWorldDiT(WorldDiT):
@@ -52,15 +73,36 @@ class HostWorldDiT(WorldDiT):
 
     def _velocity(self, x: Tensor, timestep: Tensor, context: Tensor, transformer_options: dict, **conds) -> Tensor:
         """x (b, c, t, h, w), timestep (b,) or (b, t) in thousandths, context (b, l, c)."""
-        camera: CameraConditions = conds[CAMERA_KEY].to(x.device)
+        holder: StreamHolder | None = transformer_options.get(STREAM_KEY)
+        start = holder.start if holder else 0
+        frames = slice(start, start + x.shape[2])
+        camera: CameraConditions = conds[CAMERA_KEY]
+        if holder:
+            camera = camera.frames(frames.start, frames.stop)
         _compare_sizes(x, camera)
-        sigma = timestep / 1000
-        if sigma.ndim == 1:
-            sigma = sigma[:, None].expand(-1, x.shape[2])
+        camera = camera.to(x.device)
+        sigma = timestep[:, None].expand(-1, x.shape[2]) / 1000
+        if conds.get("denoise_mask") is not None:  # the highest level of a frame's pixels; known frames have 0
+            sigma = sigma * conds["denoise_mask"].float().amax((1, 3, 4))[:, frames]
         cond = WorldConditions(context, None, camera.raymap, camera.plucker)
+        attend = _host_attention(transformer_options)
+        if holder:
+            keys = transformer_options.get("uuids") or transformer_options["cond_or_uncond"]
+            return self._streamed(x, sigma, cond, holder, keys, attend)
         chunks = None if self.info.variant == "bidirectional" else chunk_lengths(x.shape[2])
-        velocity, _ = super().forward(x, sigma, cond, chunks=chunks, attend=_host_attention(transformer_options))
-        return velocity
+        return super().forward(x, sigma, cond, chunks=chunks, attend=attend)[0]
+
+    def _streamed(
+        self, x: Tensor, sigma: Tensor, cond: WorldConditions, holder: StreamHolder, keys: list, attend: Attend
+    ) -> Tensor:
+        """The same for one chunk of a stream: each conditioning in the batch has a state of its own, under its key."""
+        parts = []
+        for key, part, level, text in zip(keys, *(y.chunk(len(keys)) for y in (x, sigma, cond.text))):
+            past = holder.past.get(key) or self.begin(window=holder.window, keeps_sink=holder.keeps_sink)
+            one = replace(cond, text=text)
+            velocity, holder.after[key] = super().forward(part, level, one, past=past, attend=attend)
+            parts.append(velocity)
+        return torch.cat(parts)
 
 
 class HostWorldModel(comfy.model_base.BaseModel):
@@ -85,13 +127,10 @@ class HostWorldModel(comfy.model_base.BaseModel):
             _compare_dialects(kwargs.get(DIALECT_KEY), self.diffusion_model.info)
         return conds
 
-    def process_timestep(self, timestep, x, denoise_mask=None, **kwargs):
-        """Thousandths of noise per latent frame: the highest of its pixels'."""
+    def process_timestep(self, timestep, **kwargs):
+        """Noise level in thousandths, whatever nodes did to the sampling: (b,)."""
         # Core's ModelSampling nodes may leave a model with another multiplier, or (Flux) with none.
-        timestep = timestep * (1000 / getattr(self.model_sampling, "multiplier", 1.0))
-        if denoise_mask is None:
-            return timestep
-        return timestep[:, None] * denoise_mask.float().amax((1, 3, 4))
+        return timestep * (1000 / getattr(self.model_sampling, "multiplier", 1.0))
 
     def scale_latent_inpaint(self, latent_image, **kwargs):
         return latent_image  # a known frame is clean at every step

@@ -65,6 +65,7 @@ def test_start_up_prints_no_error_of_ours(server, object_info):
             "SanaWMModelLoader",
             "SanaWMSaveTextEmbedding",
             "SanaWMScheduler",
+            "SanaWMStreamingSampler",
             "SanaWMTextEncode",
             "SanaWMTextEncoderLoader",
             "SanaWMVAELoader",
