@@ -16,10 +16,13 @@ BEGINNINGS = (
         "is a Git LFS pointer, not the weights; run `git lfs pull` or download the file itself",
     ),
     (b"<", "is a web page, not weights; the download wanted a login or another link"),
-    (b"PK\x03\x04", "is a pickle of PyTorch under another name; convert it to safetensors where you trust its origin"),
+    (
+        b"PK\x03\x04",
+        "is a pickle of PyTorch under another name; name it .pt and run `python3 -m tools.convert FILE` in this node pack",
+    ),
     (
         b"\x80\x02\x8a\n",
-        "is a pickle of PyTorch under another name; convert it to safetensors where you trust its origin",
+        "is an old pickle of PyTorch under another name and is not read; take a .safetensors file of the same model",
     ),
     (b"GGUF", "is a GGUF file under another name; quantised weights are not read yet, take the bf16 or fp32 file"),
 )

@@ -21,12 +21,13 @@ SHOWN = 8
 SUFFIXES = (".safetensors", ".sft")
 INDEX = re.compile(r".+\.safetensors\.index(\.\w+)?\.json")
 SHARD = re.compile(r".+-\d{5}-of-(\d{5})\.(safetensors|sft)")
+PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
 NOT_READ = {
     ".gguf": "GGUF files hold quantised weights, which are not read yet; take the .safetensors file in bf16 or fp32",
     **dict.fromkeys(
-        (".pt", ".pth", ".bin", ".ckpt", ".pkl"),
+        PICKLES,
         "pickles can run code when they are opened and are not read; take a .safetensors file of the same model, or "
-        "convert this one where you trust its origin",
+        "make one of SANA-WM's streaming model.pt: `python3 -m tools.convert FILE` in the folder of this node pack",
     ),
 }
 
