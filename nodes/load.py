@@ -13,6 +13,7 @@ from .compat import advanced, check_choice, model_path
 from .native import video_vae, world_model
 
 AUTO = "auto"
+_ADVICE = {"streaming": "; sample it with SANA-WM Streaming Sampler at cfg 1"}
 WEIGHT_DTYPES = {AUTO: None, "bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
@@ -67,7 +68,7 @@ class SanaWMModelLoader(io.ComfyNode):
         model = world_model(opened, WEIGHT_DTYPES[weight_dtype])
         say(
             f"{info.name}: {info.variant} ({info.source}), {info.layout}, {info.parameters / 1e6:,.0f}M parameters, "
-            f"arithmetic of {opened.config.reference.name}",
+            f"arithmetic of {opened.config.reference.name}" + _ADVICE.get(info.variant, ""),
             cls.hidden.unique_id,
         )
         return io.NodeOutput(model)

@@ -23,7 +23,7 @@ from torch import Tensor
 from ..wm_core.attention import Attend
 from ..wm_core.camera import CameraConditions
 from ..wm_core.checkpoint import WeightFile, WorldFile, WorldInfo, read_vae_weights, read_world_weights
-from ..wm_core.config import DiTConfig, VAEConfig
+from ..wm_core.config import RELEASED_DIT, DiTConfig, VAEConfig
 from ..wm_core.dit import WorldConditions, WorldDiT, WorldState
 from ..wm_core.errors import ConfigError, ShapeError
 from ..wm_core.shapes import chunk_lengths
@@ -35,7 +35,7 @@ CAMERA_KEY = "sana_wm_camera"  # in a conditioning: CameraConditions
 DIALECT_KEY = "sana_wm_dialect"  # the action dialect that the camera was written in
 COMPUTE_DTYPES = [torch.bfloat16, torch.float16, torch.float32]
 STREAM_KEY = "sana_wm_stream"  # in transformer_options: StreamHolder
-MEMORY_FACTOR = 5.0  # about 20 vectors of the model's width for each latent pixel, in the host's own unit
+MEMORY_FACTOR = 5.0  # about 20 vectors of the model's width for each token, in the host's own unit
 DECODE_COPIES = 4  # tensors as wide as the decoder's last stage that are alive at once, see wm_core.vae.model
 
 
@@ -145,7 +145,10 @@ class WorldModelConfig(comfy.supported_models_base.BASE):
     def __init__(self, opened: WorldFile):
         super().__init__({"image_model": "sana_wm", "world": opened.config, "info": opened.info})
         self.sampling_settings = {"shift": opened.info.sampling.shift, "multiplier": 1000}
-        self.latent_format.latent_channels = opened.config.in_channels
+        world = opened.config
+        tokens = world.patch_size[1] * world.patch_size[2]  # latent pixels to a token
+        self.memory_usage_factor = MEMORY_FACTOR * world.hidden_size / RELEASED_DIT.hidden_size / tokens
+        self.latent_format.latent_channels = world.in_channels
         self.latent_format.latent_dimensions = 3
 
 

@@ -34,7 +34,11 @@ class SanaWMScheduler(io.ComfyNode):
                     tooltip="How long to stay at high noise. 0: what the connected model was made for, 9.8 without one; "
                     "the published benchmark used 8.",
                 ),
-                io.Model.Input("model", optional=True, tooltip="Only read for its own shift."),
+                io.Model.Input(
+                    "model",
+                    optional=True,
+                    tooltip="Only read for the shift that its file asks for; core's ModelSampling nodes do not change it.",
+                ),
             ],
             outputs=[io.Sigmas.Output(display_name="sigmas")],
         )

@@ -35,7 +35,7 @@ def test_shift_keeps_the_ends():
     assert torch.allclose(shifted(s, 4.0), torch.tensor([0.0, 0.8, 1.0]))
 
 
-@pytest.mark.parametrize("steps, shift", [(0, 8.0), (4, 0.0)])
+@pytest.mark.parametrize("steps, shift", [(0, 8.0), (4, 0.0), (4, float("nan")), (4, float("inf"))])
 def test_impossible_schedules_are_refused(steps, shift):
     with pytest.raises(ConfigError):
         released_schedule(steps, shift)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .state import next_tail
 
-GROUP_TOKENS = {"cpu": 1024, "cuda": 16384}  # tokens widened at a time; larger groups no longer speed the products up
+GROUP_TOKENS = {"cpu": 1024, "cuda": 8192}  # tokens widened at a time; larger groups no longer speed the products up
 
 
 class GatedConvFFN(nn.Module):

@@ -23,7 +23,7 @@ def released_schedule(steps: int, shift: float) -> Tensor:
     """
     if steps < 1:
         raise ConfigError(f"steps must be at least 1, got {steps}")
-    if shift <= 0:
+    if not 0 < shift < float("inf"):
         raise ConfigError(f"shift must be positive, got {shift}; the released models use 8 to 9.8")
     lowest = shifted(torch.tensor(LOWEST, dtype=torch.float64), shift)  # fp32: sigma arithmetic, in float64
     even = torch.linspace(1.0, lowest.item(), steps, dtype=torch.float64)
