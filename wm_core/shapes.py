@@ -17,7 +17,6 @@ class Stride:
 
 
 RELEASED_STRIDE = Stride(8, 32, 32)
-STREAMING_FRAME_MULTIPLE = 24  # one sink frame, then chunks of three latent frames
 
 
 def latent_frames(frames: int, stride: Stride = RELEASED_STRIDE) -> int:

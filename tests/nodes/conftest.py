@@ -10,15 +10,9 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-import torch
 
 ROOT = Path(__file__).resolve().parents[2]
 PACK = "sana_wm_pack"
-_TORCHVISION_OPERATORS = {
-    "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-    "qnms": "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-}
-_declared: list[torch.library.Library] = []  # torch drops the operators when their library is collected
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +22,6 @@ def host() -> Path:
     if not (folder / "comfy" / "sd.py").is_file():
         reason = f"no ComfyUI in {folder}; run the set-up or set COMFYUI_PATH"
         pytest.fail(reason) if os.environ.get("SANA_WM_REQUIRE_HOST") == "1" else pytest.skip(reason)
-    _import_torchvision()
     sys.path.insert(0, str(folder))
     arguments, sys.argv = sys.argv, ["x", "--cpu"]
     try:
@@ -76,17 +69,3 @@ def pack(host) -> ModuleType:
         sys.modules[PACK] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(sys.modules[PACK])
     return sys.modules[PACK]
-
-
-def _import_torchvision() -> None:
-    """Import torchvision before the host does; beside a CPU torch its build lacks the compiled operators."""
-    try:
-        importlib.import_module("torchvision")
-    except RuntimeError:
-        for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
-            del sys.modules[name]
-        library = torch.library.Library("torchvision", "DEF")
-        for schema in _TORCHVISION_OPERATORS.values():
-            library.define(schema)
-        _declared.append(library)
-        importlib.import_module("torchvision")

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from ..config import DiTConfig, VAEConfig
 from ..dit import WorldDiT
 from ..errors import CheckpointError
-from ..vae import VideoVAE
 from .files import WeightFile, some
 from .keymaps import SOFTMAX_BLOCK_IGNORED, VAE_IGNORED, VAE_RENAMES, WORLD_IGNORED, WORLD_RENAMES
 
@@ -35,11 +34,6 @@ def vae_names(keys: Iterable[str], config: VAEConfig, what: str = "the file") ->
 def fit_world_weights(weights: Mapping[str, Tensor], config: DiTConfig) -> dict[str, Tensor]:
     """State dict of WorldDiT(config) out of a file's tensors, as views. CheckpointError if they do not fit exactly."""
     return _fit(weights, world_names(weights, config), WorldDiT(config, device="meta"))
-
-
-def fit_vae_weights(weights: Mapping[str, Tensor], config: VAEConfig) -> dict[str, Tensor]:
-    """State dict of VideoVAE(config), likewise."""
-    return _fit(weights, vae_names(weights, config), VideoVAE(config, device="meta"))
 
 
 def read_fitting(file: WeightFile, names: Mapping[str, str], model: nn.Module, layout: str) -> dict[str, Tensor]:
