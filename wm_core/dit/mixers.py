@@ -58,7 +58,7 @@ class _Projections(nn.Module):
         """Join the branches, gate and project: x, main and camera (b, t, n, c)."""
         if camera is not None:
             main = main + self.out_proj_cam(camera)
-        gate = F.silu(self.output_gate(x).float())  # fp32: as released
+        gate = F.silu(_wide(self.output_gate(x)))  # fp32: as released
         return self.proj((main * gate).to(x.dtype))
 
 
@@ -91,8 +91,9 @@ class GDNMixer(_Projections):
 
     def _decay(self, x: Tensor) -> Tensor:
         """(b, h, t) in (0, 1): how much of the memory each frame keeps."""
-        step = F.softplus(self.gate_proj(x.mean(2)).float() + self.dt_bias.to(x.device).float())  # fp32: gates
-        return torch.exp(-self.A_log.to(x.device).float().exp() * step).transpose(1, 2)
+        bias, rate = (_wide(p.to(x.device)) for p in (self.dt_bias, self.A_log))  # fp32: gates
+        step = F.softplus(_wide(self.gate_proj(x.mean(2))) + bias)
+        return torch.exp(-rate.exp() * step).transpose(1, 2)
 
     def _main(
         self, x: Tensor, rotation: Rotation, beta: Tensor, decay: Tensor, chunks: tuple[int, ...], past: GDNState
@@ -218,3 +219,8 @@ def _carried(carry, x: Tensor, clamp: bool) -> Tensor:
 
 def _tokens(x: Tensor) -> Tensor:
     return rearrange(x, "b h t d n -> b t n (h d)")
+
+
+def _wide(x: Tensor) -> Tensor:
+    """At least float32; float64 stays, so that a float64 model is exact to its own precision."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
