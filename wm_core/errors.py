@@ -19,3 +19,7 @@ class ConfigError(SanaWMError, ValueError):
 
 class CheckpointError(SanaWMError, ValueError):
     """A weights file is truncated, foreign, or does not fit the model it was opened for."""
+
+
+class StorageError(SanaWMError, RuntimeError):
+    """A file could not be written: no space, no permission, or no such folder."""

@@ -11,15 +11,16 @@ from tiny import TINY_DIT, draw_latents, random_world
 from wm_core.camera import actions_to_path
 from wm_core.errors import CameraError, CheckpointError, ConfigError, ShapeError
 from wm_core.rollout import (
+    Plan,
     Prompt,
     Recipe,
-    Stages,
     given_path,
     load_session,
     open_session,
     rewind,
     run,
     save_session,
+    stages_of,
     step,
 )
 from wm_core.sampling.noise import chunk_noise, whole_noise
@@ -35,7 +36,7 @@ def stages(golden):
     case = golden("vae_causal")
     vae = VideoVAE(vae_config_from_dict(case.meta["config"]))
     vae.load_state_dict(case.weights)
-    return Stages(random_world(dtype=torch.float32), vae.eval())
+    return stages_of(random_world(dtype=torch.float32), vae.eval())
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def prompt():
 
 @pytest.fixture(scope="module")
 def poses(stages):
-    stride = stages.vae.config.stride
+    stride = stages.stride
     return given_path(actions_to_path(ACTIONS, size=(GRID[0] * stride.h, GRID[1] * stride.w), fov_deg=80))
 
 
@@ -54,7 +55,7 @@ def begin(stages, recipe=None):
 
 
 def roll(stages, session, prompt, poses, chunks=CHUNKS, seed=7):
-    return list(run(stages, session, prompt, poses, chunks=chunks, seed=seed))
+    return list(run(stages, Plan(prompt, poses, chunks, seed), session))
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +78,8 @@ def assert_same_session(got, want):
     assert len(a) == len(b) >= 2
     for x, y in zip(a, b):
         assert x.dtype == y.dtype and torch.equal(x, y)
-    assert (got.recipe, got.model, got.stride, got.records) == (want.recipe, want.model, want.stride, want.records)
+    for name in ("recipe", "model", "vae", "stride", "records"):
+        assert getattr(got, name) == getattr(want, name)
     assert (got.camera is None) == (want.camera is None)
     if got.camera is not None:
         assert (got.camera.c2w == want.camera.c2w).all() and got.camera.provenance == want.camera.provenance
@@ -90,7 +92,7 @@ def test_frames_and_pixels_come_chunk_by_chunk(straight, stages):
     assert session.frames == 24 * CHUNKS + 1 <= session.camera.frames
     assert torch.equal(session.latents, torch.cat([e.latents for e in straight], 2))
     assert torch.equal(session.latents[:, :, :1], session.first), "the given frame is kept"
-    whole = stages.vae.decode(session.latents)
+    whole, _ = stages.decode(session.latents, None)
     assert_close(torch.cat([e.pixels for e in straight], 2), whole, 1e-5, 1e-5)
 
 
@@ -118,7 +120,7 @@ def test_written_equals_read(stages, prompt, poses, tmp_path, cfg):
 
 @pytest.mark.parametrize("chunks", range(CHUNKS + 1))
 def test_rewound_equals_what_it_was(stages, prompt, straight, chunks):
-    rewound = rewind(stages, straight[-1].session, [prompt] * CHUNKS, chunks)
+    rewound = rewind(stages, straight[-1].session, chunks)
     want = straight[chunks - 1].session if chunks else begin(stages)
     assert_same_session(rewound, want)
 
@@ -145,13 +147,13 @@ def test_changing_only_the_future_reuses_the_past(stages, prompt, poses, straigh
     assert not torch.equal(other[-1].latents, straight[-1].latents)
     early = given_path(actions_to_path("w-30,aw-30,w-40", size=size, fov_deg=80))
     with pytest.raises(CameraError, match="differs at frame 31 from the 49 frames"):
-        step(stages, session, prompt, early, seed=7)
+        step(stages, Plan(prompt, early, CHUNKS, 7), session)
 
 
 def test_a_path_that_is_too_short_is_refused(stages, prompt, straight):
     short = given_path(straight[1].session.camera.slice(0, 49))
     with pytest.raises(CameraError, match="73 pixel frames"):
-        step(stages, straight[1].session, prompt, short, seed=7)
+        step(stages, Plan(prompt, short, CHUNKS, 7), straight[1].session)
 
 
 def test_a_path_may_be_made_while_it_goes(stages, prompt, poses, straight):
@@ -169,10 +171,10 @@ def test_a_path_may_be_made_while_it_goes(stages, prompt, poses, straight):
 def test_noise_may_be_drawn_for_the_whole_video(stages, prompt, poses, straight):
     first = begin(stages)
     pieces = [chunk_noise(7, i, (1, 8, 4 if i == 0 else 3, *GRID)) for i in range(CHUNKS)]
-    events = list(run(stages, first, prompt, poses, chunks=CHUNKS, seed=0, noise=torch.cat(pieces, 2)))
+    events = list(run(stages, Plan(prompt, poses, CHUNKS, 0, torch.cat(pieces, 2)), first))
     assert torch.equal(events[-1].session.latents, straight[-1].session.latents)
     with pytest.raises(ShapeError, match="noise of frames 4 to 7"):
-        step(stages, straight[0].session, prompt, poses, seed=0, noise=whole_noise(0, (1, 8, 6, *GRID)))
+        step(stages, Plan(prompt, poses, CHUNKS, 0, whole_noise(0, (1, 8, 6, *GRID))), straight[0].session)
 
 
 def test_noise_of_chunks_and_seeds_is_unrelated():
@@ -184,23 +186,27 @@ def test_noise_of_chunks_and_seeds_is_unrelated():
     assert abs(a.mean()) < 0.05 and abs(a.std() - 1) < 0.05
 
 
-def test_another_model_is_refused(stages, prompt, poses, straight):
-    other = Stages(random_world(seed=5, dtype=torch.float32), stages.vae)
+def test_another_model_or_vae_is_refused(stages, prompt, poses, straight):
+    plan = Plan(prompt, poses, CHUNKS, 7)
     with pytest.raises(ConfigError, match="was made with model"):
-        step(other, straight[0].session, prompt, poses, seed=7)
+        step(stages_of(random_world(seed=5, dtype=torch.float32)), plan, straight[0].session)
+    with pytest.raises(ConfigError, match="was decoded with VAE"):
+        step(replace(stages, vae="another"), plan, straight[0].session)
 
 
-def test_rewinding_needs_the_prompts_that_were_used(stages, prompt, straight):
-    wrong = replace(prompt, text=prompt.text + 1)
-    with pytest.raises(ConfigError, match="chunk 1 was made with another prompt"):
-        rewind(stages, straight[-1].session, [prompt, wrong, prompt, prompt], 2)
+def test_a_session_keeps_each_prompt_once_and_rewinds_with_it(stages, prompt, poses, straight):
+    other = replace(prompt, text=prompt.text * 2)
+    branch = roll(stages, straight[1].session, other, poses)[-1].session
+    assert [branch.prompt_of(i).fingerprint for i in range(CHUNKS)] == [prompt.fingerprint] * 2 + [other.fingerprint] * 2
+    assert len(branch.prompts) == 2
+    assert_same_session(rewind(stages, branch, 2), straight[1].session)
     with pytest.raises(ConfigError, match="0 to 4 finished chunks, got 5"):
-        rewind(stages, straight[-1].session, [prompt] * 5, 5)
+        rewind(stages, straight[-1].session, 5)
 
 
 def test_guidance_needs_a_negative_prompt(stages, prompt, poses):
     with pytest.raises(ConfigError, match="negative prompt"):
-        step(stages, begin(stages, Recipe(cfg=3.0)), prompt, poses, seed=1)
+        step(stages, Plan(prompt, poses, CHUNKS, 1), begin(stages, Recipe(cfg=3.0)))
 
 
 @pytest.mark.parametrize("at", [0, 100, -1])
@@ -238,7 +244,7 @@ def test_a_kill_between_the_two_files_leaves_the_last_whole_session(straight, tm
     save_session(second, tmp_path / "b")
     (old,) = (tmp_path / "a").glob("chunk_*")
     (new,) = (tmp_path / "b").glob("chunk_*")
-    (tmp_path / "a" / f".{new.name}.1.part").write_bytes(new.read_bytes()[:1000])  # tensors half written
+    (tmp_path / "a" / ".unfinished").write_bytes(new.read_bytes()[:1000])  # tensors half written
     assert_same_session(load_session(tmp_path / "a"), first)
     (tmp_path / "a" / new.name).write_bytes(new.read_bytes())  # tensors written, index not yet
     assert_same_session(load_session(tmp_path / "a"), first)
@@ -246,4 +252,5 @@ def test_a_kill_between_the_two_files_leaves_the_last_whole_session(straight, tm
     assert old.exists()
     assert_same_session(load_session(tmp_path / "a"), second)
     save_session(second, tmp_path / "a")
+    assert not (tmp_path / "a" / ".unfinished").exists()
     assert [p.name for p in (tmp_path / "a").glob("chunk_*")] == [new.name], "old tensors are cleared"

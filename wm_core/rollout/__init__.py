@@ -1,9 +1,10 @@
 """Worlds that go on: rolling generation with sessions that can be saved, resumed, rewound and branched."""
 
-from .run import PoseProvider, Prompt, RolloutEvent, Stages, given_path, open_session, rewind, run, step
+from .run import Plan, PoseProvider, RolloutEvent, given_path, open_session, rewind, run, step
 from .seam import SeamReport, pose_jump, seam_picture, seam_report
-from .session import ChunkRecord, Recipe, Session, fingerprint_model, fingerprint_prompt
+from .session import ChunkRecord, Prompt, Recipe, Session, fingerprint_model
 from .session_file import load_session, save_session
+from .stages import Stages, stages_of
 from .stitch import ColourMatch, Joined, join_clips, join_paths
 from .video_writer import VideoWriter, eight_bit, finish
 
@@ -11,6 +12,7 @@ __all__ = [
     "ChunkRecord",
     "ColourMatch",
     "Joined",
+    "Plan",
     "PoseProvider",
     "Prompt",
     "Recipe",
@@ -21,7 +23,6 @@ __all__ = [
     "VideoWriter",
     "eight_bit",
     "fingerprint_model",
-    "fingerprint_prompt",
     "finish",
     "given_path",
     "join_clips",
@@ -34,5 +35,6 @@ __all__ = [
     "save_session",
     "seam_picture",
     "seam_report",
+    "stages_of",
     "step",
 ]

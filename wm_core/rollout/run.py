@@ -8,52 +8,37 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..attention import Attend, softmax_attention
 from ..camera import CameraPath, build_conditions
-from ..dit import WorldConditions, WorldDiT
+from ..dit import WorldConditions
 from ..errors import CameraError, ConfigError, ShapeError
 from ..sampling import guided, stream_chunk
 from ..sampling.euler import OnStep, Velocity
 from ..sampling.noise import chunk_noise
-from ..shapes import RELEASED_STRIDE, Stride, pixel_frames
-from ..vae import VideoVAE, decode_chunk
-from .session import ChunkRecord, Recipe, Session, fingerprint_model, fingerprint_prompt
+from ..shapes import pixel_frames
+from .session import ChunkRecord, Prompt, Recipe, Session
+from .stages import Stages
 
 # poses(frames, session) -> the cameras of at least so many pixel frames, the finished ones unchanged
 PoseProvider = Callable[[int, Session], CameraPath]
 
 
 @dataclass(frozen=True, eq=False)
-class Prompt:
-    """Embedded text (1, l, c) and mask (1, l) or None; `negative` is read under guidance only."""
+class Plan:
+    """What to make: `chunks` in all, what is seen, where the camera goes, and the seed of the chunks made now.
 
-    text: Tensor
-    mask: Tensor | None = None
-    negative: Tensor | None = None
-    negative_mask: Tensor | None = None
+    noise: of the whole video (1, c, t, h, w) in place of what seed and chunk give, to compare with another program.
+    """
 
-
-@dataclass(frozen=True, eq=False)
-class Stages:
-    """The models of a rollout; vae None leaves the latents undecoded."""
-
-    world: WorldDiT
-    vae: VideoVAE | None = None
-    attend: Attend = softmax_attention
-
-    @cached_property
-    def fingerprint(self) -> str:
-        return fingerprint_model(self.world)
-
-    @property
-    def stride(self) -> Stride:
-        return self.vae.config.stride if self.vae else RELEASED_STRIDE
+    prompt: Prompt
+    poses: PoseProvider
+    chunks: int
+    seed: int
+    noise: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +57,8 @@ def open_session(stages: Stages, first: Tensor, recipe: Recipe | None = None) ->
     if first.ndim != 5 or first.shape[0] != 1 or first.shape[2] != 1:
         raise ShapeError(f"the given frame must be one latent (1, c, 1, h, w), got {tuple(first.shape)}")
     empty = first.float().new_empty(1, first.shape[1], 0, *first.shape[-2:])
-    return Session(recipe, stages.fingerprint, stages.stride, first.float(), empty, _begin(stages.world, recipe))
+    state = _begin(stages, recipe)
+    return Session(recipe, stages.world, stages.vae, stages.stride, first.float(), empty, state)
 
 
 def given_path(path: CameraPath) -> PoseProvider:
@@ -80,84 +66,77 @@ def given_path(path: CameraPath) -> PoseProvider:
     return lambda frames, session: path
 
 
-def run(
-    stages: Stages,
-    session: Session,
-    prompt: Prompt,
-    poses: PoseProvider,
-    *,
-    chunks: int,
-    seed: int,
-    noise: Tensor | None = None,
-    on_step: OnStep | None = None,
-) -> Iterator[RolloutEvent]:
-    """Chunks after the session's until there are `chunks` in all; each event's session can be saved and gone on from.
-
-    noise: of the whole video (1, c, t, h, w) in place of what seed and chunk give, to compare with another program.
-    """
-    while session.chunks < chunks:
-        event = step(stages, session, prompt, poses, seed=seed, noise=noise, on_step=on_step)
+def run(stages: Stages, plan: Plan, session: Session, *, on_step: OnStep | None = None) -> Iterator[RolloutEvent]:
+    """Chunks after the session's until there are plan.chunks; each event's session can be saved and gone on from."""
+    while session.chunks < plan.chunks:
+        event = step(stages, plan, session, on_step=on_step)
         session = event.session
         yield event
 
 
 @torch.no_grad()
-def step(
-    stages: Stages,
-    session: Session,
-    prompt: Prompt,
-    poses: PoseProvider,
-    *,
-    seed: int,
-    noise: Tensor | None = None,
-    on_step: OnStep | None = None,
-) -> RolloutEvent:
-    """The next chunk. ConfigError if the session is of another model, CameraError if the path has another past."""
-    _check_model(stages, session)
+def step(stages: Stages, plan: Plan, session: Session, *, on_step: OnStep | None = None) -> RolloutEvent:
+    """The next chunk. ConfigError if the session is of another model, CameraError if the path has another past.
+
+    on_step(i, x) is called after each denoising step i of the chunk.
+    """
+    _check_models(stages, session)
     recipe, index = session.recipe, session.chunks
     start, stop = recipe.span(index)
     frames = pixel_frames(stop, session.stride)
-    path = poses(frames, session)
+    path = plan.poses(frames, session)
     _check_past(path, session)
-    velocity = _velocity(stages, session, prompt, path, (start, stop))
-    drawn = _noise(session, (start, stop), seed, noise)
+    velocity = _velocity(stages, session, plan.prompt, path, (start, stop))
+    drawn = _noise(session, (start, stop), plan.seed, plan.noise)
     given = None if index else torch.arange(stop, device=drawn.device)[None] == 0
     latents, state = stream_chunk(velocity, drawn, session.state, sigmas=recipe.sigmas, given=given, on_step=on_step)
-    pixels, tails = (None, None) if stages.vae is None else decode_chunk(stages.vae, latents, session.tails)
+    pixels, tails = (None, None) if stages.decode is None else stages.decode(latents, session.tails)
+    is_known = any(known.fingerprint == plan.prompt.fingerprint for known in session.prompts)
     after = replace(
         session,
         latents=torch.cat([session.latents, latents], 2),
         state=state,
         tails=tails,
         camera=path,
-        records=(*session.records, ChunkRecord(seed, fingerprint_prompt(prompt.text, prompt.mask))),
+        records=(*session.records, ChunkRecord(plan.seed, plan.prompt.fingerprint)),
+        prompts=session.prompts if is_known else (*session.prompts, plan.prompt),
     )
     return RolloutEvent(index, latents, pixels, after)
 
 
 @torch.no_grad()
-def rewind(stages: Stages, session: Session, prompts: list[Prompt], chunks: int) -> Session:
+def rewind(stages: Stages, session: Session, chunks: int, *, on_step: OnStep | None = None) -> Session:
     """The session as it was after `chunks` chunks, bit for bit: the clean pass of each is run again.
 
-    prompts: one for each of those chunks. Costs one model call a chunk, a fifth of making it, and decoding it again.
+    Costs one model call a chunk, a fifth of making it, and decoding it again. on_step(i, latents) after each chunk.
     """
     if not 0 <= chunks <= session.chunks:
         raise ConfigError(f"rewind goes to 0 to {session.chunks} finished chunks, got {chunks}")
-    _check_model(stages, session)
-    state, tails = _begin(stages.world, session.recipe), None
-    for index, (prompt, record) in enumerate(zip(prompts[:chunks], session.records, strict=False)):
-        if fingerprint_prompt(prompt.text, prompt.mask) != record.prompt:
-            raise ConfigError(f"chunk {index} was made with another prompt; give the one it was made with")
+    if chunks == session.chunks:
+        return session
+    _check_models(stages, session)
+    state, tails = _begin(stages, session.recipe), None
+    for index in range(chunks):
         start, stop = session.recipe.span(index)
         latents = session.latents[:, :, start:stop]
-        velocity = _velocity(stages, session, prompt, session.camera, (start, stop))
+        velocity = _velocity(stages, session, session.prompt_of(index), session.camera, (start, stop))
         _, state = velocity(latents, torch.zeros(1, stop - start, device=latents.device), state)
-        if stages.vae is not None:
-            _, tails = decode_chunk(stages.vae, latents, tails)
+        if stages.decode is not None:
+            _, tails = stages.decode(latents, tails)
+        if on_step is not None:
+            on_step(index, latents)
     stop = session.recipe.span(chunks - 1)[1] if chunks else 0
-    camera = session.camera if chunks else None
-    kept = session.latents[:, :, :stop].clone()
-    return replace(session, latents=kept, state=state, tails=tails, camera=camera, records=session.records[:chunks])
+    records = session.records[:chunks]
+    used = {record.prompt for record in records}
+    return replace(
+        session,
+        latents=session.latents[:, :, :stop].clone(),
+        state=state,
+        tails=tails,
+        camera=session.camera if chunks else None,
+        records=records,
+        prompts=tuple(prompt for prompt in session.prompts if prompt.fingerprint in used),
+    )
 
 
 def _noise(session: Session, span: tuple[int, int], seed: int, whole: Tensor | None) -> Tensor:
@@ -183,7 +162,7 @@ def _velocity(stages: Stages, session: Session, prompt: Prompt, path: CameraPath
     def branch(text: Tensor, mask: Tensor | None) -> Velocity:
         keep = None if mask is None else mask.bool().to(device)
         cond = WorldConditions(text.to(device), keep, camera.raymap, camera.plucker)
-        return lambda x, sigma, past: stages.world(x, sigma, cond, past=past, attend=stages.attend)
+        return lambda x, sigma, past: stages.velocity(x, sigma, cond, past)
 
     conditional = branch(prompt.text, prompt.mask)
     if session.recipe.cfg == 1.0:
@@ -193,16 +172,20 @@ def _velocity(stages: Stages, session: Session, prompt: Prompt, path: CameraPath
     return guided(conditional, branch(prompt.negative, prompt.negative_mask), session.recipe.cfg)
 
 
-def _begin(world: WorldDiT, recipe: Recipe):
-    state = world.begin(window=recipe.window, keeps_sink=recipe.keeps_sink)
+def _begin(stages: Stages, recipe: Recipe):
+    state = stages.begin(recipe.window, recipe.keeps_sink)
     return state if recipe.cfg == 1.0 else (state, state)
 
 
-def _check_model(stages: Stages, session: Session) -> None:
-    if stages.fingerprint != session.model:
+def _check_models(stages: Stages, session: Session) -> None:
+    if stages.world != session.model:
         raise ConfigError(
-            f"the session was made with model {session.model}, this one is {stages.fingerprint}; "
-            "load the model it was made with, with the same reference"
+            f"the session was made with model {session.model}, this one is {stages.world}; "
+            "load the model it was made with, with the same reference and LoRAs"
+        )
+    if stages.vae != session.vae:
+        raise ConfigError(
+            f"the session was decoded with VAE {session.vae}, this one is {stages.vae}; load the VAE it was made with"
         )
 
 

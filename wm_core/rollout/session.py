@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -36,12 +37,32 @@ class Recipe:
         return (1 + index * self.chunk if index else 0), 1 + (index + 1) * self.chunk
 
 
+@dataclass(frozen=True, eq=False)
+class Prompt:
+    """Embedded text (1, l, c) and mask (1, l) or None; `negative` is read under guidance only."""
+
+    text: Tensor
+    mask: Tensor | None = None
+    negative: Tensor | None = None
+    negative_mask: Tensor | None = None
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A short hash of the embedding, of the tokens that count."""
+        digest = hashlib.sha256()
+        for text, mask in ((self.text, self.mask), (self.negative, self.negative_mask)):
+            if text is not None:
+                kept = text if mask is None else text[mask.bool()]
+                digest.update(kept.detach().to(torch.float32).cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+
 @dataclass(frozen=True)
 class ChunkRecord:
     """What one finished chunk was made with."""
 
     seed: int
-    prompt: str  # fingerprint of its embedding
+    prompt: str  # fingerprint of one of the session's prompts
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,11 +72,13 @@ class Session:
     first (1, c, 1, h, w): the given frame's latent. latents (1, c, t, h, w), float32: all finished frames, the given
     one first. state: after the last of them, a pair (unconditional, conditional) under guidance. tails: the video
     decoder's, None if nothing was decoded. camera: the path that was last followed, its first `frames` cameras are
-    filmed; None before the first chunk.
+    filmed; None before the first chunk. prompts: each that a chunk was made with, once, so that a session can be
+    rewound without them being encoded again.
     """
 
     recipe: Recipe
     model: str  # fingerprint of the world model's weights and arithmetic
+    vae: str | None  # fingerprint of the video VAE, None if latents stay undecoded
     stride: Stride
     first: Tensor
     latents: Tensor
@@ -63,6 +86,7 @@ class Session:
     tails: Tails | None = None
     camera: CameraPath | None = None
     records: tuple[ChunkRecord, ...] = ()
+    prompts: tuple[Prompt, ...] = ()
 
     @property
     def chunks(self) -> int:
@@ -73,17 +97,21 @@ class Session:
         """Finished pixel frames."""
         return pixel_frames(self.latents.shape[2], self.stride) if self.records else 0
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the video, pixels."""
+        return self.first.shape[-2] * self.stride.h, self.first.shape[-1] * self.stride.w
+
+    def prompt_of(self, chunk: int) -> Prompt:
+        """What a finished chunk was made with."""
+        wanted = self.records[chunk].prompt
+        return next(prompt for prompt in self.prompts if prompt.fingerprint == wanted)
+
 
 def fingerprint_model(model: nn.Module) -> str:
-    """A short hash of a model's arithmetic, names, shapes and a sample of every weight; cheap and device-independent."""
+    """A short hash of a model's arithmetic, names, shapes and a sample of every weight; the same on every device."""
     digest = hashlib.sha256(repr(getattr(model, "config", None)).encode())
     for name, weight in sorted(model.state_dict().items()):
         sample = weight.detach().reshape(-1)[:: max(1, weight.numel() // 64)][:64].float().cpu()
         digest.update(f"{name} {tuple(weight.shape)}".encode() + sample.numpy().tobytes())
     return digest.hexdigest()[:16]
-
-
-def fingerprint_prompt(text: Tensor, mask: Tensor | None) -> str:
-    """A short hash of a prompt's embedding, of the tokens that count."""
-    kept = text if mask is None else text[mask.bool()]
-    return hashlib.sha256(kept.detach().to(torch.float32).cpu().contiguous().numpy().tobytes()).hexdigest()[:16]

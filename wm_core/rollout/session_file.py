@@ -9,30 +9,36 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..camera import CameraPath, Provenance
 from ..dit import WorldState
 from ..dit.state import BlockState, GDNState
-from ..errors import CheckpointError
+from ..errors import CheckpointError, StorageError
 from ..kv_window import KVWindow
 from ..shapes import Stride
-from .session import ChunkRecord, Recipe, Session
+from .session import ChunkRecord, Prompt, Recipe, Session
 
 VERSION = 1
 INDEX = "session.json"
+_PROMPT = tuple(field.name for field in fields(Prompt))
+_HASHED = 2**22  # bytes read at a time
 
 
 def save_session(session: Session, folder: str | Path) -> Path:
-    """Write the session into a folder, replacing the one there; returns the path of its session.json."""
+    """Write the session into a folder, replacing the one there; returns the path of its session.json.
+
+    StorageError if the disk is full or cannot be written; the session that was there before is then still whole.
+    """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     tensors: dict[str, Tensor] = {"first": session.first, "latents": session.latents}
     states = session.state if isinstance(session.state, tuple) else (session.state,)
     described = [_flatten(state, f"state{i}.", tensors) for i, state in enumerate(states)]
@@ -41,43 +47,54 @@ def save_session(session: Session, folder: str | Path) -> Path:
     if session.camera is not None:
         tensors |= {"camera.c2w": torch.tensor(session.camera.c2w)}
         tensors |= {"camera.intrinsics": torch.tensor(session.camera.intrinsics)}
-    content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
-    name = f"chunk_{session.chunks:05}_{hashlib.sha256(content).hexdigest()[:12]}.safetensors"
-    _replace(folder / name, content)
+    for i, prompt in enumerate(session.prompts):
+        parts = {f"prompt.{i}.{part}": getattr(prompt, part) for part in _PROMPT}
+        tensors |= {name: tensor for name, tensor in parts.items() if tensor is not None}
     index = {
         "version": VERSION,
-        "tensors": name,
-        "sha256": hashlib.sha256(content).hexdigest(),
         "model": session.model,
+        "vae": session.vae,
         "stride": asdict(session.stride),
         "recipe": asdict(session.recipe),
         "records": [asdict(record) for record in session.records],
         "states": described,
         "tails": None if session.tails is None else len(session.tails),
+        "prompts": len(session.prompts),
         "camera": None if session.camera is None else _describe_camera(session.camera),
     }
-    _replace(folder / INDEX, json.dumps(index, indent=1).encode())
-    for old in folder.glob("chunk_*.safetensors"):
-        if old.name != name:
-            old.unlink()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        name, sha256 = _write_tensors(tensors, folder, session.chunks)
+        index |= {"tensors": name, "sha256": sha256}
+        with _unfinished(folder) as partial:
+            partial.write_text(json.dumps(index, indent=1))
+            _move(partial, folder / INDEX)
+        for old in folder.glob("chunk_*.safetensors"):
+            if old.name != name:
+                old.unlink()
+    except (OSError, SafetensorError) as error:
+        raise StorageError(
+            f"the session of {session.chunks} chunks could not be written to {folder}: {error}; free space there or "
+            "choose another folder; what was saved before is still there"
+        ) from error
     return folder / INDEX
 
 
 def load_session(folder: str | Path, *, device: torch.device | str = "cpu") -> Session:
     """Read what save_session wrote. CheckpointError names the file that is missing, damaged or of a newer version."""
     index = _read_index(Path(folder))
-    file = Path(folder) / Path(index["tensors"]).name
+    file = Path(folder) / Path(str(index.get("tensors"))).name
     if not file.is_file():
         raise CheckpointError(f"{file.name} is missing beside {INDEX}; restore it, the session cannot go on without it")
-    content = file.read_bytes()
-    if hashlib.sha256(content).hexdigest() != index["sha256"]:
+    if _sha256(file) != index.get("sha256"):
         raise CheckpointError(f"{file.name} is damaged: its checksum is not the one in {INDEX}; restore it from a copy")
     try:
-        tensors = {name: tensor.to(device) for name, tensor in load(content).items()}
+        tensors = load_file(file, device=str(device))
         states = tuple(_unflatten(about, f"state{i}.", tensors) for i, about in enumerate(index["states"]))
         return Session(
             recipe=Recipe(**{**index["recipe"], "sigmas": tuple(index["recipe"]["sigmas"])}),
             model=index["model"],
+            vae=index["vae"],
             stride=Stride(**index["stride"]),
             first=tensors["first"],
             latents=tensors["latents"],
@@ -85,11 +102,32 @@ def load_session(folder: str | Path, *, device: torch.device | str = "cpu") -> S
             tails=None if index["tails"] is None else tuple(tensors[f"tail.{i:03}"] for i in range(index["tails"])),
             camera=_read_camera(index["camera"], tensors),
             records=tuple(ChunkRecord(**record) for record in index["records"]),
+            prompts=tuple(
+                Prompt(**{part: tensors.get(f"prompt.{i}.{part}") for part in _PROMPT}) for i in range(index["prompts"])
+            ),
         )
     except (KeyError, TypeError, ValueError, SafetensorError) as error:
         raise CheckpointError(
             f"{INDEX} does not describe {file.name} ({error!r}); restore both from one copy"
         ) from error
+
+
+def _write_tensors(tensors: dict[str, Tensor], folder: Path, chunks: int) -> tuple[str, str]:
+    """File name and checksum. Nothing is copied: the session of a minute has a gigabyte."""
+    with _unfinished(folder) as partial:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial)
+        sha256 = _sha256(partial)
+        name = f"chunk_{chunks:05}_{sha256[:12]}.safetensors"  # never the one that session.json names now
+        _move(partial, folder / name)
+    return name, sha256
+
+
+def _sha256(file: Path) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as opened:
+        while block := opened.read(_HASHED):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _read_index(folder: Path) -> dict:
@@ -153,14 +191,18 @@ def _read_camera(about: dict | None, tensors: dict[str, Tensor]) -> CameraPath |
     return CameraPath(c2w, intrinsics, tuple(about["size"]), about["fps"], Provenance(**provenance))
 
 
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, and on the disk before the next one is begun."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+@contextmanager
+def _unfinished(folder: Path) -> Iterator[Path]:
+    """A name to write to first. Always the same, so that what a kill left there is overwritten."""
+    partial = folder / ".unfinished"
     try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
+        yield partial
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _move(partial: Path, path: Path) -> None:
+    """Into place, and on the disk before the next file is begun."""
+    with partial.open("rb+") as file:
+        os.fsync(file.fileno())
+    os.replace(partial, path)

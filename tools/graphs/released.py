@@ -1,0 +1,25 @@
+"""Released files that the example workflows name, with the places that the frontend offers to fetch them from."""
+
+from __future__ import annotations
+
+_RELEASED = "https://huggingface.co/Efficient-Large-Model/SANA-WM_bidirectional/resolve/main"
+WORLD = {
+    "name": "sana_wm_1600m_720p.safetensors",
+    "url": f"{_RELEASED}/dit/sana_wm_1600m_720p.safetensors",
+    "directory": "diffusion_models",
+}
+VAE = {
+    "name": "sana_wm_ltx2_vae.safetensors",
+    "url": f"{_RELEASED}/vae/diffusion_pytorch_model.safetensors",
+    "directory": "vae",
+}
+TEXT = {
+    "name": "gemma_2_2b_fp16.safetensors",
+    "url": "https://huggingface.co/Comfy-Org/Lumina_Image_2.0_Repackaged/resolve/main/split_files/text_encoders/"
+    "gemma_2_2b_fp16.safetensors",
+    "directory": "text_encoders",
+}
+PROMPT = (
+    "A quiet village street in late afternoon light: stone houses with flower boxes, a cobbled lane, a fountain in the "
+    "distance, soft shadows. The world is still but alive: leaves stir, water glitters, a cat sleeps on a wall."
+)
