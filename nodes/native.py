@@ -26,6 +26,7 @@ from ..wm_core.checkpoint import WeightFile, WorldFile, WorldInfo, read_vae_weig
 from ..wm_core.config import RELEASED_DIT, DiTConfig, VAEConfig
 from ..wm_core.dit import WorldConditions, WorldDiT, WorldState
 from ..wm_core.errors import ConfigError, ShapeError
+from ..wm_core.rollout import fingerprint_model
 from ..wm_core.shapes import chunk_lengths
 from ..wm_core.vae import VideoVAE
 from .bridge import log
@@ -85,7 +86,7 @@ class HostWorldDiT(WorldDiT):
         if conds.get("denoise_mask") is not None:  # the highest level of a frame's pixels; known frames have 0
             sigma = sigma * conds["denoise_mask"].float().amax((1, 3, 4))[:, frames]
         cond = WorldConditions(context, None, camera.raymap, camera.plucker)
-        attend = _host_attention(transformer_options)
+        attend = host_attention(transformer_options)
         if holder:
             keys = transformer_options.get("uuids") or transformer_options["cond_or_uncond"]
             return self._streamed(x, sigma, cond, holder, keys, attend)
@@ -165,6 +166,7 @@ def world_model(opened: WorldFile, dtype: torch.dtype | None = None) -> Patcher:
     if dtype != stored:
         weights = {name: tensor.to(dtype) for name, tensor in weights.items()}
     model.diffusion_model.load_state_dict(weights, assign=True)
+    model.diffusion_model.fingerprint = fingerprint_model(model.diffusion_model)  # before anything is patched
     model.requires_grad_(False)
     patcher = Patcher(model, load_device=device, offload_device=management.unet_offload_device())
     patcher.add_wrapper(extension.WrappersMP.OUTER_SAMPLE, _keep_known_frames)
@@ -185,6 +187,7 @@ def video_vae(file: WeightFile, config: VAEConfig) -> comfy.sd.VAE:
     weights = read_vae_weights(file, config)
     model = VideoVAE(config, comfy.ops.manual_cast, device="meta")
     model.load_state_dict(weights, assign=True)
+    model.fingerprint = fingerprint_model(model)
     vae.first_stage_model = model.eval().requires_grad_(False)
     vae.vae_dtype, vae.working_dtypes = dtype, [torch.bfloat16, torch.float32]
     vae.latent_channels, vae.latent_dim, vae.output_channels = config.latent_channels, 3, config.out_channels
@@ -275,7 +278,7 @@ def _compare_dialects(camera: str | None, info: WorldInfo) -> None:
         )
 
 
-def _host_attention(transformer_options: dict) -> Attend:
+def host_attention(transformer_options: dict) -> Attend:
     """The host's choice of attention kernel, with a scale of our own where a reference needs one."""
 
     def attend(q: Tensor, k: Tensor, v: Tensor, *, mask: Tensor | None = None, scale: float | None = None) -> Tensor:

@@ -3,11 +3,12 @@
 from .blocks import Tails
 from .config import vae_config_from_dict
 from .model import VideoVAE
-from .overlap import decode_in_chunks, temporal_reach
+from .overlap import CONTEXT, decode_in_chunks, temporal_reach
 from .streaming import decode_chunk, encode_chunk
 from .tiling import Tile, decode_tiled, decode_tiled_like_diffusers, encode_tiled
 
 __all__ = [
+    "CONTEXT",
     "Tails",
     "Tile",
     "VideoVAE",

@@ -7,6 +7,7 @@ For the released decoder that is 338 thousand numbers per latent pixel, at 22 x 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -19,11 +20,14 @@ STEP_ELEMENTS = 2**23  # latent frames are decoded together while the widest ten
 
 
 @torch.no_grad()
-def decode_chunk(vae: VideoVAE, z: Tensor, tails: Tails | None = None) -> tuple[Tensor, Tails]:
+def decode_chunk(
+    vae: VideoVAE, z: Tensor, tails: Tails | None = None, *, on_step: Callable[[], object] | None = None
+) -> tuple[Tensor, Tails]:
     """Pixels (b, 3, f, H, W) of the next normalised latents z (b, c, t, h, w), and the tails for the chunk after.
 
     f is stride * t, in the first chunk (tails None) 1 + stride * (t - 1). Takes a few latent frames at a time, so the memory
-    beside the result does not grow with t. ConfigError unless the decoder is causal.
+    beside the result does not grow with t. on_step() is called before each of them and may raise.
+    ConfigError unless the decoder is causal.
     """
     if not vae.config.decoder_causal:
         raise ConfigError("this VAE's decoder looks ahead in time and cannot stream; use decode or decode_tiled")
@@ -36,6 +40,8 @@ def decode_chunk(vae: VideoVAE, z: Tensor, tails: Tails | None = None) -> tuple[
     widest = stages[-1].out_channels * math.prod(math.prod(stage.factors or ()) for stage in stages)
     step = max(1, STEP_ELEMENTS // (widest * z[:, 0, 0].numel()))
     for latents in z.split(step, dim=2):
+        if on_step is not None:
+            on_step()
         exchange = TailExchange(tails)
         piece = vae.decoder(vae.denormalise(latents), exchange)
         start, stop = stop, stop + piece.shape[2]
