@@ -10,8 +10,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from wm_core.camera import actions_to_path
 from wm_core.camera.canvas import WARNING
 from wm_core.errors import CameraError, ConfigError, ShapeError
-from wm_core.rollout import join_clips, join_paths, pose_jump, seam_picture, seam_report
-from wm_core.rollout.stitch import GAIN_LIMITS, RULES, ColourMatch, blend_weights
+from wm_core.rollout import compare_paths, join_clips, join_paths, pose_jump, seam_picture, seam_report
+from wm_core.rollout.colour_match import GAIN_LIMITS, ColourMatch
+from wm_core.rollout.stitch import RULES, blend_weights
 
 GAIN, OFFSET = (0.75, 0.9, 1.15), (0.01, 0.0, -0.004)
 LEVEL = 1 / 255
@@ -319,3 +320,31 @@ def test_reports_that_cannot_be_made_are_refused():
         seam_report(clip[..., :2], slice(3, 3))
     with pytest.raises(ShapeError, match="give the same clip"):
         seam_picture(seam_report(clip, slice(3, 3)), clip[:4])
+
+
+@pytest.mark.parametrize("overlap", [0, 1, 9])
+def test_paths_that_go_on_meet(path, overlap):
+    before = path.slice(0, 45)
+    after = path.slice(45 - overlap, 70)
+    meeting = compare_paths(before, after, overlap)
+    assert meeting.in_one_world and not meeting.is_visible, meeting
+    assert meeting.moves[0] < 1e-5 and meeting.jump[0] < 0.01
+    elsewhere = compare_paths(before, after.relative_to_first(), overlap)
+    assert not elsewhere.in_one_world and elsewhere.offset[0] > 0.3
+    np.testing.assert_allclose([elsewhere.moves, elsewhere.jump], [meeting.moves, meeting.jump], atol=2e-2)
+
+
+def test_paths_that_move_differently_over_the_overlap_do_not_meet(path):
+    before, after = path.slice(0, 30), actions_to_path("s-30", size=(704, 1280), fov_deg=80)
+    meeting = compare_paths(before, after, 9)
+    back, ahead = after.c2w[0, 2, 3] - after.c2w[8, 2, 3], before.c2w[29, 2, 3] - before.c2w[21, 2, 3]
+    assert meeting.is_visible and abs(meeting.moves[0] - (back + ahead)) < 1e-4
+    assert compare_paths(before, after, 1).moves == (0, 0), "one frame shows no movement"
+
+
+def test_a_jump_inside_the_later_path_is_seen_at_the_seam(path):
+    c2w = path.c2w.copy()
+    c2w[31:, :3, 3] += (0, 0, 0.5)
+    after = type(path)(c2w[30:60], path.intrinsics[30:60], path.size, path.fps)
+    meeting = compare_paths(path.slice(0, 31), after, 1)
+    assert meeting.is_visible and abs(meeting.jump[0] - 0.5) < 0.05

@@ -19,7 +19,7 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..errors import ConfigError, ShapeError
+from ..errors import ConfigError, ShapeError, StorageError
 
 FRAGMENT = "empty_moov+default_base_moof+frag_keyframe+skip_trailer"
 TIMESCALE = 90_000  # ticks a second, which any frame rate divides well enough
@@ -42,24 +42,33 @@ class VideoWriter:
             raise ShapeError(f"H.264 needs an even height and width, got {size[0]} x {size[1]}; choose multiples of 2")
         self.path, self.size, self.fps, self.frames = Path(path), size, fps, done
         self._options = {"crf": str(crf), "preset": "medium", "bf": "0", "g": "1000", "sc_threshold": "0"}
-        self._av = _import_av()
+        self._av = import_av()
         if done:
             os.truncate(self.path, _end_of_frame(self.path, done))
         else:
-            self.path.write_bytes(b"")
+            self._write("wb", b"")
 
     def append(self, frames: NDArray) -> None:
-        """Encode (f, h, w, 3) uint8 frames as the next chunk; they are on the disk when this returns."""
+        """Encode (f, h, w, 3) uint8 frames as the next chunk; they are on the disk when this returns, or StorageError."""
         if frames.dtype != np.uint8 or frames.shape[1:] != (*self.size, 3):
             raise ShapeError(f"frames must be (f, {self.size[0]}, {self.size[1]}, 3) uint8, got {frames.shape}")
         segment = _placed(self._encode(frames), self.frames, round(self.frames * TIMESCALE / self.fps))
         if self.frames:  # the file has its header; the fragment alone is appended
             segment = segment[min(at for kind, at, _ in _boxes(io.BytesIO(segment)) if kind == b"moof") :]
-        with self.path.open("ab") as file:
-            file.write(segment)
-            file.flush()
-            os.fsync(file.fileno())
+        self._write("ab", segment)
         self.frames += len(frames)
+
+    def _write(self, mode: str, content: bytes) -> None:
+        try:
+            with self.path.open(mode) as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise StorageError(
+                f"{self.path} cannot be written after {self.frames} frames: {error}; free space there or choose another "
+                "folder; the frames before are kept"
+            ) from error
 
     def _encode(self, frames: NDArray) -> bytes:
         """The frames as a file of their own that begins at time 0."""
@@ -76,6 +85,15 @@ class VideoWriter:
                 container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
         return content.getvalue()
+
+
+def import_av():
+    """PyAV, or a ConfigError that says how to get it."""
+    try:
+        import av
+    except ImportError as error:
+        raise ConfigError("reading and writing video needs PyAV, which ComfyUI ships: pip install av") from error
+    return av
 
 
 def _placed(segment: bytes, sequence: int, ticks: int) -> bytes:
@@ -132,7 +150,7 @@ def _samples(file: io.BufferedIOBase, start: int, end: int) -> int:
 
 def finish(growing: str | Path, target: str | Path, metadata: dict[str, str] | None = None) -> Path:
     """A copy of a growing file as an ordinary MP4 that seeks at once, with metadata; whole or not at all."""
-    av = _import_av()
+    av = import_av()
     target = Path(target)
     partial = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
@@ -145,14 +163,8 @@ def finish(growing: str | Path, target: str | Path, metadata: dict[str, str] | N
                     packet.stream = stream
                     out.mux(packet)
         os.replace(partial, target)
+    except OSError as error:
+        raise StorageError(f"{target} cannot be written: {error}; free space there, {growing} is kept") from error
     finally:
         partial.unlink(missing_ok=True)
     return target
-
-
-def _import_av():
-    try:
-        import av
-    except ImportError as error:
-        raise ConfigError("writing video needs PyAV, which ComfyUI ships: pip install av") from error
-    return av
