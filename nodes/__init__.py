@@ -1,5 +1,6 @@
 """The nodes that a user sees. Ids are a public contract: never renamed, only added to."""
 
-from . import camera, conditioning, load, sampling, stream, text
+from . import camera, conditioning, generate, load, sampling, session, stream, text, video
 
-NODES = [*load.NODES, *text.NODES, *camera.NODES, *conditioning.NODES, *sampling.NODES, *stream.NODES]
+_FILES = (load, text, camera, conditioning, sampling, stream, generate, session, video)
+NODES = [node for file in _FILES for node in file.NODES]

@@ -23,6 +23,13 @@ def say(text: str, node_id: str | None) -> None:
         PromptServer.instance.send_progress_text(text, node_id)
 
 
+def announce(event: str, data: dict) -> None:
+    """Send an event to the client whose prompt is running, as core sends its own."""
+    server = getattr(PromptServer, "instance", None)  # there is none where the nodes run without a server
+    if server is not None:
+        server.send_sync(event, {"prompt_id": getattr(server, "last_prompt_id", None), **data}, server.client_id)
+
+
 def picture_of(image: Tensor) -> np.ndarray:
     """The first picture of an IMAGE (b, h, w, 3 or more) in [0, 1] as (h, w, 3) uint8."""
     if image.ndim != 4 or image.shape[-1] < 3:
@@ -52,14 +59,18 @@ def vae_stride(vae) -> Stride:
 
 
 def first_frame_latent(vae, image: Tensor, latents: int) -> dict[str, Tensor]:
-    """LATENT of `latents` frames whose first is the picture, kept clean by its noise mask.
+    """LATENT of `latents` frames whose first is the picture (1, h, w, 3), kept clean by its noise mask."""
+    return start_latent(vae.encode(image), latents)
 
-    image (1, h, w, 3) -> samples (1, c, t, h', w'), noise_mask (1, 1, t, h', w'), 0 on frame 0 and 1 after it. The mask
-    stays float32: in bfloat16 the first step would be lost.
+
+def start_latent(known: Tensor, latents: int) -> dict[str, Tensor]:
+    """LATENT of `latents` frames that begins with `known` (1, c, k, h', w'), kept clean by its noise mask.
+
+    samples (1, c, t, h', w'), noise_mask (1, 1, t, h', w'), 0 on the known frames and 1 after them. The mask stays
+    float32: in bfloat16 the first step would be lost.
     """
-    first = vae.encode(image)
-    samples = first.new_zeros(1, first.shape[1], latents, *first.shape[-2:])
-    samples[:, :, :1] = first
+    samples = known.new_zeros(1, known.shape[1], latents, *known.shape[-2:])
+    samples[:, :, : known.shape[2]] = known
     mask = torch.ones(1, 1, *samples.shape[2:], dtype=torch.float32)
-    mask[:, :, 0] = 0
+    mask[:, :, : known.shape[2]] = 0
     return {"samples": samples, "noise_mask": mask}

@@ -119,7 +119,7 @@ class HostWorldModel(comfy.model_base.BaseModel):
         if text is None or camera is None:
             what = "a prompt" if text is None else "a camera"
             raise ConfigError(f"the conditioning for SANA-WM has not got {what}; connect SANA-WM Image to Video")
-        conds["c_crossattn"] = comfy.conds.CONDCrossAttn(_counted_tokens(text, kwargs.get("attention_mask")))
+        conds["c_crossattn"] = comfy.conds.CONDCrossAttn(counted_tokens(text, kwargs.get("attention_mask")))
         conds[CAMERA_KEY] = comfy.conds.CONDConstant(camera)  # the host would round a tensor to the model's dtype
         mask = kwargs.get("concat_mask", kwargs.get("denoise_mask"))
         if mask is not None:
@@ -254,7 +254,7 @@ def _compare_sizes(x: Tensor, camera: CameraConditions) -> None:
         )
 
 
-def _counted_tokens(text: Tensor, mask: Tensor | None) -> Tensor:
+def counted_tokens(text: Tensor, mask: Tensor | None) -> Tensor:
     """The tokens of a prompt that count; the model then needs no mask and no time for padding."""
     if mask is None:
         return text

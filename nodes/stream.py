@@ -19,34 +19,49 @@ from .native import STREAM_KEY, StreamHolder
 STEPS = ", ".join(f"{1000 * sigma:g}" for sigma in STUDENT_SIGMAS)
 
 
+def recipe_inputs() -> list[io.Input]:
+    """Widgets of a streaming recipe, all advanced: the released values are what the model was distilled for."""
+    return [
+        advanced(
+            io.String.Input(
+                "timesteps",
+                default=STEPS,
+                tooltip="Noise levels in thousandths, from 1000 down to 0. The student was distilled for these four steps.",
+            )
+        ),
+        advanced(
+            io.Int.Input(
+                "chunk", default=3, min=1, max=64, tooltip="Latent frames made at a time; 3 as released, 24 frames."
+            )
+        ),
+        advanced(
+            io.Int.Input(
+                "window",
+                default=2,
+                min=-1,
+                max=1000,
+                tooltip="Past chunks that attention still sees, the first one included. -1: all, and memory grows with "
+                "time.",
+            )
+        ),
+        advanced(
+            io.Boolean.Input(
+                "sink", default=True, tooltip="Keep the first chunk in view for ever; without it long videos drift."
+            )
+        ),
+    ]
+
+
 class SanaWMStreamingSampler(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        steps = io.String.Input(
-            "timesteps",
-            default=STEPS,
-            tooltip="Noise levels in thousandths, from 1000 down to 0. The student was distilled for these four steps.",
-        )
-        chunk = io.Int.Input(
-            "chunk", default=3, min=1, max=64, tooltip="Latent frames made at a time; 3 as released, 24 pixel frames."
-        )
-        window = io.Int.Input(
-            "window",
-            default=2,
-            min=-1,
-            max=1000,
-            tooltip="Past chunks that attention still sees, the first one included. -1: all, and memory grows with time.",
-        )
-        sink = io.Boolean.Input(
-            "sink", default=True, tooltip="Keep the first chunk in view for ever; without it long videos drift."
-        )
         return io.Schema(
             node_id="SanaWMStreamingSampler",
             display_name="SANA-WM Streaming Sampler",
             category="SANA-WM/sampling",
             description="Sampler and levels for the distilled streaming model: four steps a chunk and constant memory. "
             "Connect both to SamplerCustomAdvanced, with cfg 1.",
-            inputs=[advanced(steps), advanced(chunk), advanced(window), advanced(sink)],
+            inputs=recipe_inputs(),
             outputs=[io.Sampler.Output(display_name="sampler"), io.Sigmas.Output(display_name="sigmas")],
         )
 

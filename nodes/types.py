@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 from comfy_api.latest import io
 
 from ..wm_core.camera import CameraPath
+from ..wm_core.rollout import Session
 
 
 @io.comfytype(io_type="SANAWM_CAMERA")
@@ -12,3 +16,18 @@ class Camera(io.ComfyTypeIO):
     """A camera path: poses, intrinsics, frame rate and where they came from."""
 
     Type = CameraPath
+
+
+@dataclass(frozen=True)
+class OpenRollout:
+    """A rollout that can go on, its tensors on the CPU. folder: where its film and session lie, see wm_core.rollout.film."""
+
+    session: Session
+    folder: Path
+
+
+@io.comfytype(io_type="SANAWM_SESSION")
+class RolloutSession(io.ComfyTypeIO):
+    """What Generate and Extend hand on, and Load Session reads."""
+
+    Type = OpenRollout

@@ -1,20 +1,26 @@
 """Worlds that go on: rolling generation with sessions that can be saved, resumed, rewound and branched."""
 
 from .colour_match import ColourMatch
+from .film import FILM, LAST_FRAME, SIDECAR, open_film, read_last_frame, record, write_sidecar
 from .path_join import Meeting, compare_paths, join_paths, pose_jump
+from .resume import Found, find_session, planned_chunks
 from .run import Plan, PoseProvider, RolloutEvent, given_path, open_session, rewind, run, step
 from .seam import SeamMeter, SeamReport, seam_report
 from .seam_drawing import draw_seam, seam_picture
-from .session import ChunkRecord, Prompt, Recipe, Session, fingerprint_model
-from .session_file import load_session, save_session
+from .session import ChunkRecord, Prompt, Recipe, Session, fingerprint_cameras, fingerprint_model
+from .session_file import SessionOutline, load_session, read_outline, save_session
 from .stages import Stages, stages_of
 from .stitch import Join, Joined, in_pieces, join_clips, join_pieces
 from .video_reader import VideoClip, open_video
 from .video_writer import VideoWriter, eight_bit, finish
 
 __all__ = [
+    "FILM",
+    "LAST_FRAME",
+    "SIDECAR",
     "ChunkRecord",
     "ColourMatch",
+    "Found",
     "Join",
     "Joined",
     "Meeting",
@@ -26,12 +32,15 @@ __all__ = [
     "SeamMeter",
     "SeamReport",
     "Session",
+    "SessionOutline",
     "Stages",
     "VideoClip",
     "VideoWriter",
     "compare_paths",
     "draw_seam",
     "eight_bit",
+    "find_session",
+    "fingerprint_cameras",
     "fingerprint_model",
     "finish",
     "given_path",
@@ -40,9 +49,14 @@ __all__ = [
     "join_paths",
     "join_pieces",
     "load_session",
+    "open_film",
     "open_session",
     "open_video",
+    "planned_chunks",
     "pose_jump",
+    "read_last_frame",
+    "read_outline",
+    "record",
     "rewind",
     "run",
     "save_session",
@@ -50,4 +64,5 @@ __all__ = [
     "seam_report",
     "stages_of",
     "step",
+    "write_sidecar",
 ]

@@ -20,7 +20,7 @@ from ..sampling import guided, stream_chunk
 from ..sampling.euler import OnStep, Velocity
 from ..sampling.noise import chunk_noise
 from ..shapes import pixel_frames
-from .session import ChunkRecord, Prompt, Recipe, Session
+from .session import ChunkRecord, Prompt, Recipe, Session, fingerprint_cameras
 from .stages import Stages
 
 # poses(frames, session) -> the cameras of at least so many pixel frames, the finished ones unchanged
@@ -91,6 +91,7 @@ def step(stages: Stages, plan: Plan, session: Session, *, on_step: OnStep | None
     given = None if index else torch.arange(stop, device=drawn.device)[None] == 0
     latents, state = stream_chunk(velocity, drawn, session.state, sigmas=recipe.sigmas, given=given, on_step=on_step)
     pixels, tails = (None, None) if stages.decode is None else stages.decode(latents, session.tails)
+    cameras = fingerprint_cameras(path, session.span(index))
     is_known = any(known.fingerprint == plan.prompt.fingerprint for known in session.prompts)
     after = replace(
         session,
@@ -98,7 +99,7 @@ def step(stages: Stages, plan: Plan, session: Session, *, on_step: OnStep | None
         state=state,
         tails=tails,
         camera=path,
-        records=(*session.records, ChunkRecord(plan.seed, plan.prompt.fingerprint)),
+        records=(*session.records, ChunkRecord(plan.seed, plan.prompt.fingerprint, cameras)),
         prompts=session.prompts if is_known else (*session.prompts, plan.prompt),
     )
     return RolloutEvent(index, latents, pixels, after)
@@ -193,11 +194,11 @@ def _check_past(path: CameraPath, session: Session) -> None:
     """Finished frames cannot be filmed anew: the path must begin with the cameras they were made with."""
     if session.camera is None or path is session.camera:
         return
-    done = session.frames
-    given, filmed = path.c2w[:done], session.camera.c2w[:done]
-    if len(given) < done or not np.array_equal(given, filmed):
-        changed = int(np.argmax((given != filmed).any((1, 2)))) if len(given) == done else len(given)
+    done = min(session.frames, path.frames)
+    given, filmed = (np.concatenate([p.c2w[:done].reshape(done, 16), p.intrinsics[:done]], 1) for p in (path, session.camera))
+    if done < session.frames or not np.array_equal(given, filmed):
+        changed = int(np.argmax((given != filmed).any(1))) if done == session.frames else done
         raise CameraError(
-            f"the path differs at frame {changed} from the {done} frames that are finished; "
+            f"the path differs at frame {changed} from the {session.frames} frames that are finished; "
             "change only later frames, or rewind the session to before it"
         )

@@ -6,7 +6,7 @@ Resuming, branching and extending are the same thing: another step from some ses
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import torch
@@ -14,7 +14,9 @@ from torch import Tensor, nn
 
 from ..camera import CameraPath
 from ..dit import WorldState
+from ..dit.state import BlockState, GDNState
 from ..errors import ConfigError
+from ..kv_window import KVWindow
 from ..sampling import STUDENT_SIGMAS
 from ..shapes import Stride, pixel_frames
 from ..vae import Tails
@@ -63,6 +65,7 @@ class ChunkRecord:
 
     seed: int
     prompt: str  # fingerprint of one of the session's prompts
+    camera: str  # fingerprint of the cameras of its frames
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +100,11 @@ class Session:
         """Finished pixel frames."""
         return pixel_frames(self.latents.shape[2], self.stride) if self.records else 0
 
+    @cached_property
+    def picture(self) -> str:
+        """Fingerprint of the given frame."""
+        return _short_hash(self.first.cpu().contiguous().numpy().tobytes())
+
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the video, pixels."""
@@ -107,6 +115,15 @@ class Session:
         wanted = self.records[chunk].prompt
         return next(prompt for prompt in self.prompts if prompt.fingerprint == wanted)
 
+    def span(self, chunk: int) -> tuple[int, int]:
+        """Pixel frames [start, stop) of a chunk, finished or not."""
+        start, stop = self.recipe.span(chunk)
+        return (pixel_frames(start, self.stride) if start else 0), pixel_frames(stop, self.stride)
+
+    def to(self, device: torch.device | str) -> Session:
+        """The session with every tensor on a device."""
+        return _moved(self, device)
+
 
 def fingerprint_model(model: nn.Module) -> str:
     """A short hash of a model's arithmetic, names, shapes and a sample of every weight; the same on every device."""
@@ -115,3 +132,24 @@ def fingerprint_model(model: nn.Module) -> str:
         sample = weight.detach().reshape(-1)[:: max(1, weight.numel() // 64)][:64].float().cpu()
         digest.update(f"{name} {tuple(weight.shape)}".encode() + sample.numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def fingerprint_cameras(path: CameraPath, frames: tuple[int, int]) -> str:
+    """A short hash of the cameras of pixel frames [start, stop): poses and intrinsics, to the last bit."""
+    span = slice(*frames)
+    return _short_hash(path.c2w[span].tobytes() + path.intrinsics[span].tobytes())
+
+
+def _short_hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _moved(value, device: torch.device | str):
+    """The same value with the tensors of its records and tuples on a device."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, tuple):
+        return tuple(_moved(item, device) for item in value)
+    if isinstance(value, (Session, Prompt, WorldState, BlockState, GDNState, KVWindow)):
+        return replace(value, **{f.name: _moved(getattr(value, f.name), device) for f in fields(value)})
+    return value

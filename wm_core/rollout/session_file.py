@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import torch
@@ -56,6 +56,7 @@ def save_session(session: Session, folder: str | Path) -> Path:
         "vae": session.vae,
         "stride": asdict(session.stride),
         "recipe": asdict(session.recipe),
+        "picture": session.picture,
         "records": [asdict(record) for record in session.records],
         "states": described,
         "tails": None if session.tails is None else len(session.tails),
@@ -80,6 +81,38 @@ def save_session(session: Session, folder: str | Path) -> Path:
     return folder / INDEX
 
 
+@dataclass(frozen=True)
+class SessionOutline:
+    """What session.json alone tells, without a gigabyte of tensors being read. Fields as in Session."""
+
+    folder: Path
+    model: str
+    vae: str | None
+    recipe: Recipe
+    picture: str
+    records: tuple[ChunkRecord, ...]
+
+    @property
+    def chunks(self) -> int:
+        return len(self.records)
+
+
+def read_outline(folder: str | Path) -> SessionOutline:
+    """The outline of a session on disk; CheckpointError as load_session, but the tensors are not looked at."""
+    index = _read_index(Path(folder))
+    try:
+        return SessionOutline(
+            folder=Path(folder),
+            model=index["model"],
+            vae=index["vae"],
+            recipe=_read_recipe(index),
+            picture=index["picture"],
+            records=tuple(ChunkRecord(**record) for record in index["records"]),
+        )
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{Path(folder) / INDEX} lacks an entry ({error!r}); restore it from a copy") from error
+
+
 def load_session(folder: str | Path, *, device: torch.device | str = "cpu") -> Session:
     """Read what save_session wrote. CheckpointError names the file that is missing, damaged or of a newer version."""
     index = _read_index(Path(folder))
@@ -92,7 +125,7 @@ def load_session(folder: str | Path, *, device: torch.device | str = "cpu") -> S
         tensors = load_file(file, device=str(device))
         states = tuple(_unflatten(about, f"state{i}.", tensors) for i, about in enumerate(index["states"]))
         return Session(
-            recipe=Recipe(**{**index["recipe"], "sigmas": tuple(index["recipe"]["sigmas"])}),
+            recipe=_read_recipe(index),
             model=index["model"],
             vae=index["vae"],
             stride=Stride(**index["stride"]),
@@ -128,6 +161,10 @@ def _sha256(file: Path) -> str:
         while block := opened.read(_HASHED):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _read_recipe(index: dict) -> Recipe:
+    return Recipe(**{**index["recipe"], "sigmas": tuple(index["recipe"]["sigmas"])})
 
 
 def _read_index(folder: Path) -> dict:
