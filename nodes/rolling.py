@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,9 +81,11 @@ def roll(order: Order) -> OpenRollout:
     with progress.telling():
         session = rewind(order.stages, session, start.keep, on_step=progress.rewinding)
         writer = open_film(place.folder, session, order.stages, fps=order.fps, copy_of=start.copy_of)
-        for event, frames in record(run(order.stages, order.plan, session, on_step=progress.step), writer):
-            session = event.session
-            progress.chunk(event, frames)
+        events = run(order.stages, order.plan, session, on_step=progress.step)
+        with closing(record(events, writer)) as recorded:
+            for event, frames in recorded:
+                session = event.session
+                progress.chunk(event, frames)
         finish(writer.path, place.video, order.metadata)
         write_sidecar(session, place.video.with_suffix(".json"), place.video.name)
     progress.finished(session)

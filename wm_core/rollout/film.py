@@ -3,10 +3,11 @@
     session.json, chunk_*.safetensors   what the next chunk depends on (session_file.py)
     film.mp4                            all finished frames; grows, never changes (video_writer.py)
     last_frame.png                      the last of them, lossless
-    film.json                           what the film was made with, frame by frame
+    film.json                           what the film was made with, frame by frame; written when the rollout stops
 
-Written in the order film, picture, session, sidecar, so that after a kill the film has at least the session's frames;
-what it has more is cut off when the rollout goes on.
+Written in the order film, picture, session, so that after a kill the film has at least the session's frames; what it has
+more is cut off when the rollout goes on. A chunk writes as much at the end of an hour as at its beginning, but for the
+finished latents and cameras in the session, 52 MB a minute of 720p.
 """
 
 from __future__ import annotations
@@ -34,14 +35,18 @@ SIDECAR_VERSION = 1
 
 def record(events: Iterable[RolloutEvent], writer: VideoWriter) -> Iterator[tuple[RolloutEvent, NDArray]]:
     """Each event once it is on the disk, with its frames (f, h, w, 3) uint8. StorageError if it cannot be written."""
-    folder = writer.path.parent
-    for event in events:
-        frames = eight_bit(event.pixels)
-        writer.append(frames)
-        _write_picture(folder / LAST_FRAME, frames[-1])
-        save_session(event.session, folder)
-        write_sidecar(event.session, folder / SIDECAR, FILM)
-        yield event, frames
+    folder, session = writer.path.parent, None
+    try:
+        for event in events:
+            frames = eight_bit(event.pixels)
+            writer.append(frames)
+            _write_picture(folder / LAST_FRAME, frames[-1])
+            save_session(event.session, folder)
+            session = event.session
+            yield event, frames
+    finally:
+        if session is not None:
+            write_sidecar(session, folder / SIDECAR, FILM)
 
 
 def open_film(
