@@ -1,6 +1,6 @@
 """The nodes that a user sees. Ids are a public contract: never renamed, only added to."""
 
-from . import camera, conditioning, generate, load, sampling, session, stream, text, video
+from . import camera, conditioning, continue_clip, generate, load, sampling, session, stitch, stream, text, video
 
-_FILES = (load, text, camera, conditioning, sampling, stream, generate, session, video)
+_FILES = (load, text, camera, conditioning, continue_clip, sampling, stream, generate, session, video, stitch)
 NODES = [node for file in _FILES for node in file.NODES]

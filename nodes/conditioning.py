@@ -5,8 +5,8 @@ from __future__ import annotations
 import node_helpers
 from comfy_api.latest import io
 
-from ..wm_core.camera import build_conditions, fit_crop
-from ..wm_core.shapes import latent_frames, latent_size, snap_frames
+from ..wm_core.camera import CameraPath, build_conditions, fit_crop
+from ..wm_core.shapes import Stride, latent_frames, latent_size, snap_frames
 from .bridge import cropped, first_frame_latent, say, vae_stride
 from .native import CAMERA_KEY, DIALECT_KEY
 from .types import Camera
@@ -63,18 +63,23 @@ class SanaWMImageToVideo(io.ComfyNode):
         stride = vae_stride(vae)
         grid = latent_size(height, width, stride)
         frames = snap_frames(length, multiple=stride.t)
-        _explain(length, frames, camera.frames, cls.hidden.unique_id)
+        explain_lengths(length, frames, camera.frames, cls.hidden.unique_id)
         size = (height, width)
         picture = cropped(image, fit_crop(tuple(image.shape[1:3]), size))
         path = camera.with_length(frames).cropped(fit_crop(camera.size, size))
         latents = latent_frames(frames, stride)
-        conditions = build_conditions(path, (latents, *grid), stride)
-        values = {CAMERA_KEY: conditions, DIALECT_KEY: camera.provenance.dialect}
-        positive, negative = (node_helpers.conditioning_set_values(c, values) for c in (positive, negative))
+        positive, negative = with_camera(positive, negative, path, (latents, *grid), stride)
         return io.NodeOutput(positive, negative, first_frame_latent(vae, picture, latents))
 
 
-def _explain(asked: int, frames: int, camera_frames: int, node_id: str | None) -> None:
+def with_camera(positive: list, negative: list, path: CameraPath, shape: tuple[int, int, int], stride: Stride):
+    """Both conditionings with the camera of a latent of `shape` (t, h, w); they share it, so that they run as a batch."""
+    values = {CAMERA_KEY: build_conditions(path, shape, stride), DIALECT_KEY: path.provenance.dialect}
+    return tuple(node_helpers.conditioning_set_values(prompt, values) for prompt in (positive, negative))
+
+
+def explain_lengths(asked: int, frames: int, camera_frames: int, node_id: str | None) -> None:
+    """Tell the user where the length or the camera's path was changed to fit the other."""
     notes = []
     if frames != asked:
         notes.append(f"{asked} frames became {frames}, the nearest 8k + 1")

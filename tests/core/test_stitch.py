@@ -292,6 +292,25 @@ def test_the_report_has_known_numbers():
     assert seam_report(frames, slice(0, 3)).difference[0] == 0
 
 
+def test_going_from_slow_to_fast_is_no_jump():
+    """What is usual is looked up on either side: the step across the seam is as great as those behind it."""
+    y, x = torch.meshgrid(torch.arange(24.0), torch.arange(36.0), indexing="ij")
+    at = torch.cat([torch.arange(30) * 0.2, 29 * 0.2 + torch.arange(1, 31) * 2.0])
+    frames = 0.5 + 0.3 * torch.sin((x + y / 3)[None] / 4 + at[:, None, None] / 4)[..., None].expand(-1, -1, -1, 3)
+    assert seam_report(frames, slice(30, 30)).jump < 1.3
+    assert seam_report(torch.cat([frames[:30], frames[45:]]), slice(30, 30)).jump > 2
+
+
+def test_two_pictures_at_once_are_less_sharp_than_either():
+    generator = torch.Generator().manual_seed(0)
+    one, other = (torch.rand(1, 32, 32, 3, generator=generator).expand(20, -1, -1, -1) for _ in range(2))
+    mixed = join_clips(one, other, overlap=9, match_colour=False)
+    assert seam_report(mixed.frames, mixed.seam).sharpness_kept < 0.7
+    same = join_clips(one, one, overlap=9)
+    assert abs(seam_report(same.frames, same.seam).sharpness_kept - 1) < 0.01
+    assert seam_report(one, slice(9, 9)).sharpness_kept == 1
+
+
 def test_a_blurred_clip_is_less_sharp():
     sharp = torch.rand(6, 32, 32, 3, generator=torch.Generator().manual_seed(0))
     soft = (sharp + sharp.roll(1, 1) + sharp.roll(1, 2)) / 3

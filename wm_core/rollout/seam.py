@@ -14,6 +14,7 @@ from ..errors import ConfigError, ShapeError
 
 VISIBLE_JUMP = 2.0  # times the usual change from frame to frame
 STRIP = 8  # frames of the picture
+_NEAR = 12  # frames on either side of a seam that say what is usual
 _STILL = 0.5 / 255  # the change that a picture in rest is taken to have
 
 
@@ -41,9 +42,23 @@ class SeamReport:
     def jump(self) -> float:
         """The greatest change at the seam over the usual change beside it; about 1 for a join that cannot be seen."""
         at_seam = (self.frames >= self.seam.start) & (self.frames <= self.seam.stop)
-        beside = self.difference[~at_seam & (self.frames > 0)]
-        usual = max(_STILL, float(np.median(beside))) if len(beside) else _STILL
+        usual = max([_STILL, *self._beside(self.difference, self.frames <= self.seam.stop)])
         return float(self.difference[at_seam].max(initial=0.0)) / usual
+
+    @property
+    def sharpness_kept(self) -> float:
+        """The least sharpness within the seam over that beside it; low where a blend shows two pictures at once."""
+        within = self.sharpness[(self.frames >= self.seam.start) & (self.frames < self.seam.stop)]
+        usual = min(self._beside(self.sharpness, self.frames < self.seam.stop), default=0.0)
+        return float(within.min()) / usual if len(within) and usual > 0 else 1.0
+
+    def _beside(self, values: NDArray, until: NDArray) -> list[float]:
+        """Medians of values before and behind the seam, near it: a clip may move fast on one side and rest on the other.
+
+        until: which frames are not behind the seam.
+        """
+        sides = values[(self.frames > 0) & (self.frames < self.seam.start)][-_NEAR:], values[~until][:_NEAR]
+        return [float(np.median(side)) for side in sides if len(side)]
 
 
 class SeamMeter:
