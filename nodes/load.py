@@ -93,11 +93,15 @@ class SanaWMVAELoader(io.ComfyNode):
                 )
             ],
             outputs=[io.Vae.Output(display_name="vae")],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
     def execute(cls, file):
-        return io.NodeOutput(video_vae(*open_vae(model_path(file, "vae", "checkpoints"))))
+        opened, config = open_vae(model_path(file, "vae", "checkpoints"))
+        looks = "causal, for SANA-WM Generate and any length" if config.decoder_causal else "looks ahead in time"
+        say(f"{opened.path.name}: decoder {looks}", cls.hidden.unique_id)
+        return io.NodeOutput(video_vae(opened, config))
 
 
 def open_chosen(file: str, variant: str = AUTO, reference: str = AUTO) -> WorldFile:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import glob
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +36,15 @@ class Place:
     def shown(self) -> ui.SavedResult:
         """The video, for a node's preview."""
         return ui.SavedResult(self.video.name, _below_output(self.video.parent), io.FolderType.output)
+
+    @contextmanager
+    def nothing_half_done(self) -> Iterator[None]:
+        """Remove the folder again if the block fails before there is a session to go on from."""
+        try:
+            yield
+        finally:
+            if not (self.folder / _INDEX).is_file():
+                shutil.rmtree(self.folder, ignore_errors=True)
 
     def file(self, name: str) -> dict[str, str]:
         """A file of the folder as /view takes it."""

@@ -78,7 +78,7 @@ def roll(order: Order) -> OpenRollout:
         say(f"{place.video.name} was finished before; nothing was made again", order.node)
         return OpenRollout(session.to("cpu"), place.folder)
     progress = Progress(order, place, start.keep)
-    with progress.telling():
+    with progress.telling(), place.nothing_half_done():
         session = rewind(order.stages, session, start.keep, on_step=progress.rewinding)
         writer = open_film(place.folder, session, order.stages, fps=order.fps, copy_of=start.copy_of)
         events = run(order.stages, order.plan, session, on_step=progress.step)

@@ -42,13 +42,8 @@ class SanaWMSaveSession(io.ComfyNode):
     def execute(cls, session, save_prefix="sessions/SanaWM"):
         place = new_place(save_prefix, session.session.size)
         metadata = video_metadata(cls.hidden.prompt, cls.hidden.extra_pnginfo)
-        is_written = False
-        try:
+        with place.nothing_half_done():
             _copy(session, place, metadata)
-            is_written = True
-        finally:
-            if not is_written:
-                shutil.rmtree(place.folder, ignore_errors=True)
         return io.NodeOutput(str(place.folder), ui=ui.PreviewText(str(place.folder)))
 
 
@@ -108,9 +103,9 @@ def _copy(rollout: OpenRollout, place: Place, metadata: dict[str, str]) -> None:
         raise CheckpointError(f"{error.filename} is missing, so the session has no film; restore it") from error
     except OSError as error:
         raise StorageError(f"{place.folder} cannot be written: {error}; free space or choose another prefix") from error
-    save_session(rollout.session, place.folder)
     finish(place.folder / FILM, place.video, metadata)
     write_sidecar(rollout.session, place.video.with_suffix(".json"), place.video.name)
+    save_session(rollout.session, place.folder)  # last: with it the copy is whole
 
 
 NODES = [SanaWMSaveSession, SanaWMLoadSession]

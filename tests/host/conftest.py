@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 from tools import host
 from tools.client import Client
+from tools.make_tiny_checkpoints import make_streaming_models
 from tools.server import Server
 from tools.trial_graph import on_trial_world
 
@@ -18,17 +19,26 @@ LORA = "random_lora.safetensors"
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory):
-    folders = tmp_path_factory.mktemp("comfyui")
+def start_server(tmp_path_factory):
+    """start_server(folders): a server with the pack and the tests' models, to be used in a `with` block."""
     ready = host.prepare("test")
-    models = write_lora(folders / "models")
-    arguments = ("--extra-model-paths-config", str(models))
-    with Server(ready.folder, folders=folders, log=folders / "server.log", arguments=arguments) as running:
+    models = write_models(tmp_path_factory.mktemp("models"))
+
+    def start(folders):
+        arguments = ("--extra-model-paths-config", str(models))
+        return Server(ready.folder, folders=folders, log=folders / "server.log", arguments=arguments)
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def server(start_server, tmp_path_factory):
+    with start_server(tmp_path_factory.mktemp("comfyui")) as running:
         yield running
 
 
-def write_lora(folder):
-    """A random LoRA of the trial world, and the file that shows its folder to the server."""
+def write_models(folder):
+    """A random LoRA of the trial world, the tiny streaming models, and the file that shows them to a server."""
     (folder / "loras").mkdir(parents=True)
     g = torch.Generator().manual_seed(0)
     weights = {}
@@ -37,8 +47,10 @@ def write_lora(folder):
         weights[f"{base}.lora_A.weight"] = torch.randn(4, 128, generator=g)
         weights[f"{base}.lora_B.weight"] = torch.randn(384, 4, generator=g) * 0.2
     save_file(weights, folder / "loras" / LORA)
+    make_streaming_models(folder)
+    kinds = ("loras", "diffusion_models", "vae", "sana_wm_text")
     paths = folder / "paths.yaml"
-    paths.write_text(f"tests:\n  base_path: {json.dumps(str(folder))}\n  loras: loras\n")
+    paths.write_text("\n".join(["tests:", f"  base_path: {json.dumps(str(folder))}", *(f"  {k}: {k}" for k in kinds), ""]))
     return paths
 
 

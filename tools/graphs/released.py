@@ -13,6 +13,13 @@ VAE = {
     "url": f"{_RELEASED}/vae/diffusion_pytorch_model.safetensors",
     "directory": "vae",
 }
+STREAMING_WORLD = "sana_wm_streaming_bf16.safetensors"  # made of the released training pickle by tools/convert
+CAUSAL_VAE = {
+    "name": "sana_wm_ltx2_causal_vae.safetensors",
+    "url": "https://huggingface.co/Efficient-Large-Model/SANA-WM_streaming/resolve/main/ltx2_causal_vae/"
+    "diffusion_pytorch_model.safetensors",
+    "directory": "vae",
+}
 TEXT = {
     "name": "gemma_2_2b_fp16.safetensors",
     "url": "https://huggingface.co/Comfy-Org/Lumina_Image_2.0_Repackaged/resolve/main/split_files/text_encoders/"

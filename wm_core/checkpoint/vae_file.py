@@ -7,6 +7,7 @@ Original LTX-2 files carry their configuration as JSON in the metadata key `conf
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,8 @@ SUPPORTED = {
 
 
 def open_vae(path: str | Path, *, config: VAEConfig | None = None) -> tuple[WeightFile, VAEConfig]:
-    """Open an LTX-2 video VAE and find its configuration: metadata, config.json beside it, or the released one.
+    """Open an LTX-2 video VAE and find its configuration: metadata, config.json beside it, or the released one, whose
+    decoder is causal if the name of the file or its folder has the word.
 
     CheckpointError if this is not such a VAE or its configuration is not one that can be built.
     """
@@ -108,7 +110,8 @@ def _stated_config(file: WeightFile) -> VAEConfig:
             return _built(original_vae_config, section, f"{source}, section vae")
     if file.config.get("_class_name", CLASS) == CLASS and "block_out_channels" in file.config:
         return _built(vae_config_from_dict, file.config, f"config.json beside {name}")
-    return RELEASED_VAE
+    is_causal = any("causal" in part.lower() for part in (name, file.path.parent.name))
+    return replace(RELEASED_VAE, decoder_causal=True) if is_causal else RELEASED_VAE
 
 
 def _built(build, data: Mapping[str, Any], source: str) -> VAEConfig:

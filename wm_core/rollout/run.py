@@ -113,9 +113,9 @@ def rewind(stages: Stages, session: Session, chunks: int, *, on_step: OnStep | N
     """
     if not 0 <= chunks <= session.chunks:
         raise ConfigError(f"rewind goes to 0 to {session.chunks} finished chunks, got {chunks}")
+    _check_models(stages, session)
     if chunks == session.chunks:
         return session
-    _check_models(stages, session)
     state, tails = _begin(stages, session.recipe), None
     for index in range(chunks):
         start, stop = session.recipe.span(index)
