@@ -57,7 +57,7 @@ def _of_video(video) -> Clip:
         pieces = lambda: map(_as_saved, parts.images.split(PIECE))
         return Clip(len(parts.images), size, float(parts.frame_rate), pieces, parts.audio is not None)
     opened = open_video(video.get_stream_source())
-    if video.get_frame_count() != opened.frames:  # newer hosts cut a video without touching its file
+    if video.get_frame_count() < opened.frames:  # newer hosts cut a video without touching its file
         part = memory.BytesIO()
         video.save_to(part)
         opened = open_video(part)

@@ -10,11 +10,12 @@ import json
 from pathlib import Path
 
 from .graphs.start import start
+from .graphs.stitch_two_clips import stitch_two_clips
 from .workflows import api_form, ui_form
 
 FOLDER = Path(__file__).resolve().parents[1] / "example_workflows"
 
-GRAPHS = {"start": start}
+GRAPHS = {graph.__name__: graph for graph in (start, stitch_two_clips)}
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The example workflow on the trial world: the same graph with the toy's files, size and prompt embedding.
+"""The dense example workflows on the trial world: the same graphs with the toy's files, size and prompt embedding.
 
 The toy knows one constant prompt, so its text nodes are replaced by Load SANA-WM Text Embedding.
 """
@@ -15,17 +15,17 @@ ACTIONS = "w-12,wd-12,wl-8"  # nvlabs-v1: forward, drifting right, then turning 
 _PROMPT = {"class_type": "SanaWMLoadTextEmbedding", "inputs": {"file": f"{NAME}_prompt.safetensors"}}
 _TEXT_NODES = ("Prompt", "Negative prompt")
 _DROPPED = ("Text encoder",)
+_VIEW = {"dialect": "nvlabs-v1", "fov": round(math.degrees(2 * math.atan(0.5 / FOCAL)), 1)}
 SETTINGS = {  # title -> inputs; what the file's metadata says it was trained for
     "World model": {"file": f"{NAME}.safetensors"},
     "Video VAE": {"file": f"{NAME}_vae.safetensors"},
     "Start picture": {"image": "start_picture.png"},
-    "Camera": {
-        "actions": ACTIONS,
-        "dialect": "nvlabs-v1",
-        "fov": round(math.degrees(2 * math.atan(0.5 / FOCAL)), 1),
-    },
+    "Camera": {"actions": ACTIONS, **_VIEW},
+    "Second camera": {"actions": "wl-12,w-12", **_VIEW},
     "Image to video": {"width": SIZE[1], "height": SIZE[0], "length": 33},
+    "Continue video": {"length": 41},
     "Guidance": {"cfg": 1.0},
+    "Second guidance": {"cfg": 1.0},
     "Steps": {"steps": 6},
     "Decode": {"tile_size": 256, "overlap": 32, "temporal_size": 64, "temporal_overlap": 8},
 }

@@ -91,6 +91,13 @@ def _is_widget(declaration: list) -> bool:
     return isinstance(kind, list) or kind in ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
 
 
+def _sockets(node: Node, info: Mapping[str, dict]) -> list[tuple[str, list]]:
+    """Inputs that take a link, with their declarations: those without a widget, then widgets that are linked instead."""
+    declared = _declared(info).items()
+    plain = [(name, d) for name, d in declared if not _is_widget(d)]
+    return plain + [(name, d) for name, d in declared if _is_widget(d) and isinstance(node.inputs.get(name), Link)]
+
+
 def _links(nodes: list[Node], numbers: Mapping[str, int], object_info: Mapping[str, dict]) -> list[list]:
     """[link, from node, from slot, to node, to slot, type], in the order of the inputs."""
     kinds = {node.name: node.kind for node in nodes}
@@ -98,8 +105,7 @@ def _links(nodes: list[Node], numbers: Mapping[str, int], object_info: Mapping[s
     for node in nodes:
         if node.kind == NOTE:
             continue
-        sockets = [n for n, d in _declared(object_info[node.kind]).items() if not _is_widget(d)]
-        for slot, name in enumerate(sockets):
+        for slot, (name, _) in enumerate(_sockets(node, object_info[node.kind])):
             value = node.inputs.get(name)
             if isinstance(value, Link):
                 wire = object_info[kinds[value.node]]["output"][value.slot]
@@ -122,7 +128,10 @@ def _ui_node(node: Node, number: int, order: int, links: list[list], object_info
         return base | {"inputs": [], "outputs": [], "properties": {}, "widgets_values": [node.inputs["text"]]}
     info = object_info[node.kind]
     declared = _declared(info)
-    sockets = [(name, d[0]) for name, d in declared.items() if not _is_widget(d)]
+    sockets = [
+        {"name": name, "type": d[0]} | ({"widget": {"name": name}} if _is_widget(d) else {})
+        for name, d in _sockets(node, info)
+    ]
     into = {link[4]: link[0] for link in links if link[3] == number}
     outputs = [
         {"name": name, "type": kind, "links": [li[0] for li in links if li[1] == number and li[2] == slot] or None}
@@ -132,7 +141,7 @@ def _ui_node(node: Node, number: int, order: int, links: list[list], object_info
     if node.models:
         properties["models"] = [dict(m) for m in node.models]
     return base | {
-        "inputs": [{"name": name, "type": kind, "link": into.get(slot)} for slot, (name, kind) in enumerate(sockets)],
+        "inputs": [socket | {"link": into.get(slot)} for slot, socket in enumerate(sockets)],
         "outputs": outputs,
         "properties": properties,
         "widgets_values": _widget_values(node, declared),
@@ -145,7 +154,8 @@ def _widget_values(node: Node, declared: Mapping[str, list]) -> list:
         if not _is_widget(declaration):
             continue
         options = declaration[1] if len(declaration) > 1 else {}
-        values.append(node.inputs[name] if name in node.inputs else options.get("default"))
+        value = node.inputs.get(name, options.get("default"))
+        values.append(options.get("default") if isinstance(value, Link) else value)
         if options.get("control_after_generate"):
             values.append(SEED_CONTROL)
         if options.get("image_upload"):

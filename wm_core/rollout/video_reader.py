@@ -69,7 +69,13 @@ def open_video(source: str | Path | io.BytesIO) -> VideoClip:
             if not container.streams.video:
                 raise ConfigError(f"{name} has no pictures, only sound; give a video")
             stream = container.streams.video[0]
-            frames = sum(1 for packet in container.demux(stream) if packet.size and not packet.is_discard)
+            packets = [packet.is_discard for packet in container.demux(stream) if packet.size]
+            if stream.frames > len(packets):
+                raise ConfigError(
+                    f"{name} should have {stream.frames} frames, {len(packets)} are there; it was cut short: copy or make "
+                    "it again"
+                )
+            frames = packets.count(False)
             if not frames or not stream.average_rate:
                 raise ConfigError(f"{name} holds no video frame; the file is damaged or unfinished: make it again")
             size = (stream.codec_context.height, stream.codec_context.width)
