@@ -190,7 +190,10 @@ def _seam_line(join: Join, match: ColourMatch | None) -> str:
 
 def _jump_line(report: SeamReport) -> str:
     verdict = "can be seen" if report.jump > VISIBLE_JUMP else "is hard to see"
-    return f"greatest change at the seam: {report.jump:.1f} x the usual, which {verdict}"
+    line = f"greatest change at the seam: {report.jump:.1f} x the usual, which {verdict}"
+    if report.seam.start == report.seam.stop:
+        return line
+    return f"{line}; sharpness while blending: {report.sharpness_kept:.2f} of that beside it"
 
 
 def _match_lines(match: ColourMatch | None) -> list[str]:

@@ -59,12 +59,17 @@ class VideoWriter:
         self.frames += len(frames)
 
     def _write(self, mode: str, content: bytes) -> None:
+        """Write all of it or, where the disk refuses, nothing: a fragment that is cut short would not play."""
+        before = self.path.stat().st_size if mode == "ab" else 0
         try:
-            with self.path.open(mode) as file:
-                file.write(content)
-                file.flush()
+            with self.path.open(mode, buffering=0) as file:
+                written = 0
+                while written < len(content):
+                    written += file.write(content[written:])
                 os.fsync(file.fileno())
         except OSError as error:
+            if self.path.is_file():
+                os.truncate(self.path, before)
             raise StorageError(
                 f"{self.path} cannot be written after {self.frames} frames: {error}; free space there or choose another "
                 "folder; the frames before are kept"
