@@ -9,13 +9,15 @@ import argparse
 import json
 from pathlib import Path
 
+from .graphs.continue_and_branch import continue_and_branch
 from .graphs.start import start
 from .graphs.stitch_two_clips import stitch_two_clips
+from .graphs.stream_minute import stream_minute
 from .workflows import api_form, ui_form
 
 FOLDER = Path(__file__).resolve().parents[1] / "example_workflows"
 
-GRAPHS = {graph.__name__: graph for graph in (start, stitch_two_clips)}
+GRAPHS = {graph.__name__: graph for graph in (start, stream_minute, continue_and_branch, stitch_two_clips)}
 
 
 def main() -> None:
