@@ -13,7 +13,7 @@ from .bridge import cropped, image_of, say
 from .compat import advanced, check_choice
 from .native import counted_tokens, world_info
 from .place import Place, unfinished
-from .rolling import Order, roll, video_metadata
+from .rolling import Order, roll, session_of, video_metadata
 from .stages import host_stages
 from .stream import STEPS, parse_levels, recipe_inputs
 from .types import Camera, RolloutSession
@@ -155,7 +155,7 @@ class SanaWMExtend(io.ComfyNode):
     ):  # fmt: skip
         check_choice("resume", resume, RESUME)
         check_choice("camera_is", camera_is, [FOLLOWS, WHOLE])
-        old = session.session.to(model.load_device)
+        old = session_of(session, model.load_device)
         keep = old.chunks if from_chunk < 0 else from_chunk
         if keep > old.chunks:
             raise ConfigError(f"from_chunk must be at most the {old.chunks} chunks that are finished, got {from_chunk}")

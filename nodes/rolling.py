@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import comfy.model_management as management
@@ -16,19 +16,21 @@ from comfy.cli_args import args
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..wm_core.errors import CheckpointError
 from ..wm_core.rollout import (
     FILM,
     Plan,
     RolloutEvent,
     Session,
     Stages,
+    caught_up,
     find_session,
     finish,
     load_session,
     open_film,
     planned_chunks,
+    read_outline,
     record,
-    rewind,
     run,
     write_sidecar,
 )
@@ -76,10 +78,10 @@ def roll(order: Order) -> OpenRollout:
     place, session = start.place, start.session
     if start.keep == order.plan.chunks and place.is_finished:
         say(f"{place.video.name} was finished before; nothing was made again", order.node)
-        return OpenRollout(session.to("cpu"), place.folder)
+        return open_rollout(session, place.folder)
     progress = Progress(order, place, start.keep)
     with progress.telling(), place.nothing_half_done():
-        session = rewind(order.stages, session, start.keep, on_step=progress.rewinding)
+        session = caught_up(order.stages, session.rewound(start.keep), on_step=progress.catching_up)
         writer = open_film(place.folder, session, order.stages, fps=order.fps, copy_of=start.copy_of)
         events = run(order.stages, order.plan, session, on_step=progress.step)
         with closing(record(events, writer)) as recorded:
@@ -89,7 +91,25 @@ def roll(order: Order) -> OpenRollout:
         finish(writer.path, place.video, order.metadata)
         write_sidecar(session, place.video.with_suffix(".json"), place.video.name)
     progress.finished(session)
-    return OpenRollout(session.to("cpu"), place.folder)
+    return open_rollout(session, place.folder)
+
+
+def open_rollout(session: Session, folder: Path) -> OpenRollout:
+    """What goes down the wire. What the models carry stays on the disk: the host keeps outputs in its cache."""
+    return OpenRollout(replace(session, carried=None).to("cpu"), folder)
+
+
+def session_of(rollout: OpenRollout, device: torch.device | str) -> Session:
+    """The session of a wire on a device, with what the models carry if the disk still has it."""
+    session = rollout.session
+    try:
+        carried = load_session(rollout.folder, device=device).carried
+        records = read_outline(rollout.folder).records
+    except CheckpointError:
+        carried, records = None, ()
+    if carried is not None and records[: carried.chunks] == session.records[: carried.chunks]:
+        session = replace(session, carried=carried)
+    return session.to(device)
 
 
 def find_start(order: Order) -> Start:
@@ -129,8 +149,8 @@ class Progress:
         if done:
             say(f"goes on after {done} of {order.plan.chunks} chunks", order.node)
 
-    def rewinding(self, index: int, latents: torch.Tensor) -> None:
-        say(f"state after chunk {index + 1} of {self.done} made again", self.order.node)
+    def catching_up(self, index: int, latents: torch.Tensor) -> None:
+        say(f"what the models carry made again, chunk {index + 1} of {self.done}", self.order.node)
 
     def step(self, index: int, x: torch.Tensor) -> None:
         self.bar.update_absolute(self.done * self.steps + index + 1)

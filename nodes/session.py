@@ -11,7 +11,7 @@ from ..wm_core.errors import CheckpointError, StorageError
 from ..wm_core.rollout import FILM, LAST_FRAME, finish, load_session, read_last_frame, save_session, write_sidecar
 from .bridge import image_of
 from .place import Place, all_places, new_place, place_below_output
-from .rolling import video_metadata
+from .rolling import open_rollout, session_of, video_metadata
 from .types import Camera, OpenRollout, RolloutSession
 
 CATEGORY = "SANA-WM/rollout"
@@ -85,7 +85,7 @@ class SanaWMLoadSession(io.ComfyNode):
         path = session.camera.slice(0, session.frames)
         summary = f"{session.chunks} chunks, {session.frames} frames, {session.size[1]} x {session.size[0]}. "
         return io.NodeOutput(
-            OpenRollout(session, place.folder),
+            open_rollout(session, place.folder),
             {"samples": session.latents},
             path,
             image_of(read_last_frame(place.folder)),
@@ -105,7 +105,7 @@ def _copy(rollout: OpenRollout, place: Place, metadata: dict[str, str]) -> None:
         raise StorageError(f"{place.folder} cannot be written: {error}; free space or choose another prefix") from error
     finish(place.folder / FILM, place.video, metadata)
     write_sidecar(rollout.session, place.video.with_suffix(".json"), place.video.name)
-    save_session(rollout.session, place.folder)  # last: with it the copy is whole
+    save_session(session_of(rollout, "cpu"), place.folder)  # last: with it the copy is whole
 
 
 NODES = [SanaWMSaveSession, SanaWMLoadSession]

@@ -20,7 +20,10 @@ class Camera(io.ComfyTypeIO):
 
 @dataclass(frozen=True)
 class OpenRollout:
-    """A rollout that can go on, its tensors on the CPU. folder: where its film and session lie, see wm_core.rollout.film."""
+    """A rollout that can go on, on the CPU and without what the models carry.
+
+    folder: where its film and whole session lie, see wm_core.rollout.film. rolling.session_of puts it together.
+    """
 
     session: Session
     folder: Path

@@ -14,10 +14,10 @@ from wm_core.rollout import (
     Plan,
     Prompt,
     Recipe,
+    caught_up,
     given_path,
     load_session,
     open_session,
-    rewind,
     run,
     save_session,
     stages_of,
@@ -114,15 +114,56 @@ def test_written_equals_read(stages, prompt, poses, tmp_path, cfg):
     session = roll(stages, begin(stages, Recipe(cfg=cfg)), prompt, poses, chunks=3)[-1].session
     save_session(session, tmp_path)
     assert_same_session(load_session(tmp_path), session)
-    save_session(replace(session, tails=None, camera=None), tmp_path)
-    assert load_session(tmp_path).tails is None and load_session(tmp_path).camera is None
+    save_session(replace(session, carried=None, camera=None), tmp_path / "bare")
+    assert load_session(tmp_path / "bare").carried is None and load_session(tmp_path / "bare").camera is None
 
 
 @pytest.mark.parametrize("chunks", range(CHUNKS + 1))
 def test_rewound_equals_what_it_was(stages, prompt, straight, chunks):
-    rewound = rewind(stages, straight[-1].session, chunks)
-    want = straight[chunks - 1].session if chunks else begin(stages)
-    assert_same_session(rewound, want)
+    rewound = straight[-1].session.rewound(chunks)
+    want = straight[chunks - 1].session if chunks else caught_up(stages, begin(stages))
+    assert_same_session(caught_up(stages, rewound), want)
+
+
+def test_what_was_lost_or_is_old_is_made_again_bit_for_bit(stages, straight):
+    want = straight[-1].session
+    assert_same_session(caught_up(stages, replace(want, carried=None)), want)
+    old = replace(want, carried=straight[1].session.carried)
+    made = []
+    assert_same_session(caught_up(stages, old, on_step=lambda i, _: made.append(i)), want)
+    assert made == [2, 3], "only what is missing"
+
+
+@pytest.mark.parametrize("kept", range(CHUNKS))
+def test_resumed_from_latents_and_an_older_carried_file_equals_straight(stages, prompt, poses, straight, tmp_path, kept):
+    """What a kill leaves: latents of every finished chunk, and what is carried after an earlier one."""
+    if kept:
+        save_session(straight[kept - 1].session, tmp_path)
+    for event in straight[kept:3]:
+        save_session(event.session, tmp_path, with_carried=False)
+    session = load_session(tmp_path)
+    assert session.chunks == 3 and (session.carried.chunks if session.carried else 0) == min(kept, 3)
+    after = roll(stages, session, prompt, poses)
+    assert_same_session(after[-1].session, straight[-1].session)
+
+
+def test_a_damaged_carried_file_is_named_and_made_again(stages, prompt, poses, straight, tmp_path, caplog):
+    save_session(straight[2].session, tmp_path)
+    (file,) = tmp_path.glob("carried_*.safetensors")
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    session = load_session(tmp_path)
+    assert session.carried is None and f"{file.name} is damaged" in caplog.text
+    assert_same_session(roll(stages, session, prompt, poses)[-1].session, straight[-1].session)
+
+
+def test_what_is_carried_by_another_rollout_is_not_taken(stages, prompt, poses, straight, tmp_path):
+    save_session(straight[2].session, tmp_path)
+    branch = roll(stages, straight[0].session, prompt, poses, chunks=3, seed=8)[-1].session
+    save_session(branch, tmp_path, with_carried=False)
+    assert load_session(tmp_path).carried is None
+    assert not list(tmp_path.glob("carried_*"))
 
 
 def test_a_branch_leaves_its_parent_untouched(stages, prompt, poses, straight):
@@ -199,9 +240,9 @@ def test_a_session_keeps_each_prompt_once_and_rewinds_with_it(stages, prompt, po
     branch = roll(stages, straight[1].session, other, poses)[-1].session
     assert [branch.prompt_of(i).fingerprint for i in range(CHUNKS)] == [prompt.fingerprint] * 2 + [other.fingerprint] * 2
     assert len(branch.prompts) == 2
-    assert_same_session(rewind(stages, branch, 2), straight[1].session)
-    with pytest.raises(ConfigError, match="0 to 4 finished chunks, got 5"):
-        rewind(stages, straight[-1].session, 5)
+    assert_same_session(caught_up(stages, branch.rewound(2)), straight[1].session)
+    with pytest.raises(ConfigError, match="4 chunks can be rewound to 0 to 4, got 5"):
+        straight[-1].session.rewound(5)
 
 
 def test_guidance_needs_a_negative_prompt(stages, prompt, poses):
@@ -242,15 +283,17 @@ def test_a_kill_between_the_two_files_leaves_the_last_whole_session(straight, tm
     first, second = straight[0].session, straight[1].session
     save_session(first, tmp_path / "a")
     save_session(second, tmp_path / "b")
-    (old,) = (tmp_path / "a").glob("chunk_*")
-    (new,) = (tmp_path / "b").glob("chunk_*")
-    (tmp_path / "a" / ".unfinished").write_bytes(new.read_bytes()[:1000])  # tensors half written
+    old, new = ([*(tmp_path / name).glob("*.safetensors")] for name in "ab")
+    assert len(old) == len(new) == 2
+    (tmp_path / "a" / ".unfinished").write_bytes(new[0].read_bytes()[:1000])  # tensors half written
     assert_same_session(load_session(tmp_path / "a"), first)
-    (tmp_path / "a" / new.name).write_bytes(new.read_bytes())  # tensors written, index not yet
-    assert_same_session(load_session(tmp_path / "a"), first)
+    for file in new:
+        (tmp_path / "a" / file.name).write_bytes(file.read_bytes())  # tensors written, index not yet
+        assert_same_session(load_session(tmp_path / "a"), first)
     (tmp_path / "a" / "session.json").write_bytes((tmp_path / "b" / "session.json").read_bytes())  # old not removed yet
-    assert old.exists()
+    assert all(file.exists() for file in old)
     assert_same_session(load_session(tmp_path / "a"), second)
     save_session(second, tmp_path / "a")
     assert not (tmp_path / "a" / ".unfinished").exists()
-    assert [p.name for p in (tmp_path / "a").glob("chunk_*")] == [new.name], "old tensors are cleared"
+    left = {file.name for file in (tmp_path / "a").glob("*.safetensors")}
+    assert left == {file.name for file in new}, "old tensors are cleared"

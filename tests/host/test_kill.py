@@ -1,15 +1,13 @@
 """The server is killed in the middle of a rollout, twenty times: the film plays, the session loads, the rest is the same."""
 
-import contextlib
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import av
 import numpy as np
 import pytest
 from cases import ROOT
-from test_rollout import LENGTH, frames_of
+from test_rollout import LENGTH, frames_of, whole_frames
 from tiny_graph import on_tiny_models
 
 from tools.client import Client
@@ -46,15 +44,6 @@ class Lives:
         server = self.start_server(folder)
         server.start()
         return server
-
-
-def whole_frames(path):
-    """What a player shows of a film whose last fragment may be cut short."""
-    frames = []
-    with av.open(str(path)) as container, contextlib.suppress(av.error.InvalidDataError):
-        for frame in container.decode(video=0):
-            frames.append(frame.to_ndarray(format="rgb24"))
-    return np.stack(frames)
 
 
 def check_what_the_kill_left(folder, undisturbed):

@@ -4,10 +4,10 @@ from .colour_match import ColourMatch
 from .film import FILM, LAST_FRAME, SIDECAR, open_film, read_last_frame, record, write_sidecar
 from .path_join import Meeting, compare_paths, join_paths, pose_jump
 from .resume import Found, find_session, planned_chunks
-from .run import Plan, PoseProvider, RolloutEvent, given_path, open_session, rewind, run, step
+from .run import Plan, PoseProvider, RolloutEvent, caught_up, given_path, open_session, run, step
 from .seam import SeamMeter, SeamReport, seam_report
 from .seam_drawing import draw_seam, seam_picture
-from .session import ChunkRecord, Prompt, Recipe, Session, fingerprint_cameras, fingerprint_model
+from .session import Carried, ChunkRecord, Prompt, Recipe, Session, fingerprint_cameras, fingerprint_model
 from .session_file import SessionOutline, load_session, read_outline, save_session
 from .stages import Stages, stages_of
 from .stitch import Join, Joined, in_pieces, join_clips, join_pieces
@@ -18,6 +18,7 @@ __all__ = [
     "FILM",
     "LAST_FRAME",
     "SIDECAR",
+    "Carried",
     "ChunkRecord",
     "ColourMatch",
     "Found",
@@ -36,6 +37,7 @@ __all__ = [
     "Stages",
     "VideoClip",
     "VideoWriter",
+    "caught_up",
     "compare_paths",
     "draw_seam",
     "eight_bit",
@@ -57,7 +59,6 @@ __all__ = [
     "read_last_frame",
     "read_outline",
     "record",
-    "rewind",
     "run",
     "save_session",
     "seam_picture",

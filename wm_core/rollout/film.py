@@ -1,6 +1,6 @@
 """The files of a rollout while it goes on, in one folder: the session, the film that grows, its last frame, a sidecar.
 
-    session.json, chunk_*.safetensors   what the next chunk depends on (session_file.py)
+    session.json, *.safetensors         what the next chunk depends on (session_file.py)
     film.mp4                            all finished frames; grows, never changes (video_writer.py)
     last_frame.png                      the last of them, lossless
     film.json                           what the film was made with, frame by frame; written when the rollout stops
@@ -12,9 +12,11 @@ finished latents and cameras in the session, 52 MB a minute of 720p.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -31,22 +33,36 @@ from .video_writer import VideoWriter, eight_bit
 
 FILM, SIDECAR, LAST_FRAME = "film.mp4", "film.json", "last_frame.png"
 SIDECAR_VERSION = 1
+CARRIED_SECONDS = 60.0  # a gigabyte now and then, not with every chunk
 
 
 def record(events: Iterable[RolloutEvent], writer: VideoWriter) -> Iterator[tuple[RolloutEvent, NDArray]]:
-    """Each event once it is on the disk, with its frames (f, h, w, 3) uint8. StorageError if it cannot be written."""
-    folder, session = writer.path.parent, None
+    """Each event once it is on the disk, with its frames (f, h, w, 3) uint8. StorageError if it cannot be written.
+
+    What the models carry is written every CARRIED_SECONDS and when the rollout stops: at the end, or because this
+    generator is closed, or because a chunk failed. After a kill it is made again for the chunks since then.
+    """
+    folder, session, written = writer.path.parent, None, time.monotonic()
     try:
         for event in events:
             frames = eight_bit(event.pixels)
             writer.append(frames)
             _write_picture(folder / LAST_FRAME, frames[-1])
-            save_session(event.session, folder)
-            session = event.session
+            is_time = time.monotonic() - written > CARRIED_SECONDS
+            save_session(event.session, folder, with_carried=is_time)
+            session, written = event.session, time.monotonic() if is_time else written
             yield event, frames
-    finally:
-        if session is not None:
-            write_sidecar(session, folder / SIDECAR, FILM)
+    except BaseException:
+        with contextlib.suppress(StorageError):  # what stopped the rollout is what the user hears of
+            _close(session, folder)
+        raise
+    _close(session, folder)
+
+
+def _close(session: Session | None, folder: Path) -> None:
+    if session is not None:
+        save_session(session, folder)
+        write_sidecar(session, folder / SIDECAR, FILM)
 
 
 def open_film(

@@ -20,7 +20,7 @@ from ..sampling import guided, stream_chunk
 from ..sampling.euler import OnStep, Velocity
 from ..sampling.noise import chunk_noise
 from ..shapes import pixel_frames
-from .session import ChunkRecord, Prompt, Recipe, Session, fingerprint_cameras
+from .session import Carried, ChunkRecord, Prompt, Recipe, Session, fingerprint_cameras
 from .stages import Stages
 
 # poses(frames, session) -> the cameras of at least so many pixel frames, the finished ones unchanged
@@ -57,8 +57,7 @@ def open_session(stages: Stages, first: Tensor, recipe: Recipe | None = None) ->
     if first.ndim != 5 or first.shape[0] != 1 or first.shape[2] != 1:
         raise ShapeError(f"the given frame must be one latent (1, c, 1, h, w), got {tuple(first.shape)}")
     empty = first.float().new_empty(1, first.shape[1], 0, *first.shape[-2:])
-    state = _begin(stages, recipe)
-    return Session(recipe, stages.world, stages.vae, stages.stride, first.float(), empty, state)
+    return Session(recipe, stages.world, stages.vae, stages.stride, first.float(), empty)
 
 
 def given_path(path: CameraPath) -> PoseProvider:
@@ -80,8 +79,8 @@ def step(stages: Stages, plan: Plan, session: Session, *, on_step: OnStep | None
 
     on_step(i, x) is called after each denoising step i of the chunk.
     """
-    _check_models(stages, session)
-    recipe, index = session.recipe, session.chunks
+    session = caught_up(stages, session)
+    recipe, index, carried = session.recipe, session.chunks, session.carried
     start, stop = recipe.span(index)
     frames = pixel_frames(stop, session.stride)
     path = plan.poses(frames, session)
@@ -89,15 +88,14 @@ def step(stages: Stages, plan: Plan, session: Session, *, on_step: OnStep | None
     velocity = _velocity(stages, session, plan.prompt, path, (start, stop))
     drawn = _noise(session, (start, stop), plan.seed, plan.noise)
     given = None if index else torch.arange(stop, device=drawn.device)[None] == 0
-    latents, state = stream_chunk(velocity, drawn, session.state, sigmas=recipe.sigmas, given=given, on_step=on_step)
-    pixels, tails = (None, None) if stages.decode is None else stages.decode(latents, session.tails)
+    latents, state = stream_chunk(velocity, drawn, carried.world, sigmas=recipe.sigmas, given=given, on_step=on_step)
+    pixels, tails = (None, None) if stages.decode is None else stages.decode(latents, carried.tails)
     cameras = fingerprint_cameras(path, session.span(index))
     is_known = any(known.fingerprint == plan.prompt.fingerprint for known in session.prompts)
     after = replace(
         session,
         latents=torch.cat([session.latents, latents], 2),
-        state=state,
-        tails=tails,
+        carried=Carried(index + 1, state, tails),
         camera=path,
         records=(*session.records, ChunkRecord(plan.seed, plan.prompt.fingerprint, cameras)),
         prompts=session.prompts if is_known else (*session.prompts, plan.prompt),
@@ -106,38 +104,24 @@ def step(stages: Stages, plan: Plan, session: Session, *, on_step: OnStep | None
 
 
 @torch.no_grad()
-def rewind(stages: Stages, session: Session, chunks: int, *, on_step: OnStep | None = None) -> Session:
-    """The session as it was after `chunks` chunks, bit for bit: the clean pass of each is run again.
+def caught_up(stages: Stages, session: Session, *, on_step: OnStep | None = None) -> Session:
+    """The session with what the models carry after its last chunk, bit for bit what making the chunks left.
 
-    Costs one model call a chunk, a fifth of making it, and decoding it again. on_step(i, latents) after each chunk.
+    What is missing is made again from the latents: one model call a chunk, a fifth of making it, and decoding it again.
+    on_step(i, latents) is called after chunk i.
     """
-    if not 0 <= chunks <= session.chunks:
-        raise ConfigError(f"rewind goes to 0 to {session.chunks} finished chunks, got {chunks}")
     _check_models(stages, session)
-    if chunks == session.chunks:
-        return session
-    state, tails = _begin(stages, session.recipe), None
-    for index in range(chunks):
+    carried = session.carried or Carried(0, _begin(stages, session.recipe))
+    for index in range(carried.chunks, session.chunks):
         start, stop = session.recipe.span(index)
         latents = session.latents[:, :, start:stop]
         velocity = _velocity(stages, session, session.prompt_of(index), session.camera, (start, stop))
-        _, state = velocity(latents, torch.zeros(1, stop - start, device=latents.device), state)
-        if stages.decode is not None:
-            _, tails = stages.decode(latents, tails)
+        _, state = velocity(latents, torch.zeros(1, stop - start, device=latents.device), carried.world)
+        tails = None if stages.decode is None else stages.decode(latents, carried.tails)[1]
+        carried = Carried(index + 1, state, tails)
         if on_step is not None:
             on_step(index, latents)
-    stop = session.recipe.span(chunks - 1)[1] if chunks else 0
-    records = session.records[:chunks]
-    used = {record.prompt for record in records}
-    return replace(
-        session,
-        latents=session.latents[:, :, :stop].clone(),
-        state=state,
-        tails=tails,
-        camera=session.camera if chunks else None,
-        records=records,
-        prompts=tuple(prompt for prompt in session.prompts if prompt.fingerprint in used),
-    )
+    return replace(session, carried=carried)
 
 
 def _noise(session: Session, span: tuple[int, int], seed: int, whole: Tensor | None) -> Tensor:

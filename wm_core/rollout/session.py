@@ -69,14 +69,25 @@ class ChunkRecord:
 
 
 @dataclass(frozen=True, eq=False)
+class Carried:
+    """What the models hand from chunk to chunk, after `chunks` of them. At 720p about a gigabyte.
+
+    world: a pair (unconditional, conditional) under guidance. tails: the video decoder's, None if nothing is decoded.
+    """
+
+    chunks: int
+    world: WorldState | tuple[WorldState, WorldState]
+    tails: Tails | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Session:
     """A rollout after `chunks` finished chunks.
 
     first (1, c, 1, h, w): the given frame's latent. latents (1, c, t, h, w), float32: all finished frames, the given
-    one first. state: after the last of them, a pair (unconditional, conditional) under guidance. tails: the video
-    decoder's, None if nothing was decoded. camera: the path that was last followed, its first `frames` cameras are
-    filmed; None before the first chunk. prompts: each that a chunk was made with, once, so that a session can be
-    rewound without them being encoded again.
+    one first. carried: what the models hand on; it may be of an earlier chunk, or None, and is then made again from the
+    latents before the rollout goes on (run.caught_up). camera: the path that was last followed, its first `frames` cameras
+    are filmed; None before the first chunk. prompts: each that a chunk was made with, once.
     """
 
     recipe: Recipe
@@ -85,8 +96,7 @@ class Session:
     stride: Stride
     first: Tensor
     latents: Tensor
-    state: WorldState | tuple[WorldState, WorldState]
-    tails: Tails | None = None
+    carried: Carried | None = None
     camera: CameraPath | None = None
     records: tuple[ChunkRecord, ...] = ()
     prompts: tuple[Prompt, ...] = ()
@@ -120,6 +130,23 @@ class Session:
         start, stop = self.recipe.span(chunk)
         return (pixel_frames(start, self.stride) if start else 0), pixel_frames(stop, self.stride)
 
+    def rewound(self, chunks: int) -> Session:
+        """The session as it was after `chunks` chunks; ConfigError if it has not so many."""
+        if not 0 <= chunks <= self.chunks:
+            raise ConfigError(f"a session of {self.chunks} chunks can be rewound to 0 to {self.chunks}, got {chunks}")
+        if chunks == self.chunks:
+            return self
+        records = self.records[:chunks]
+        used = {record.prompt for record in records}
+        return replace(
+            self,
+            latents=self.latents[:, :, : self.recipe.span(chunks - 1)[1] if chunks else 0].clone(),
+            carried=self.carried if self.carried and self.carried.chunks <= chunks else None,
+            camera=self.camera if chunks else None,
+            records=records,
+            prompts=tuple(prompt for prompt in self.prompts if prompt.fingerprint in used),
+        )
+
     def to(self, device: torch.device | str) -> Session:
         """The session with every tensor on a device."""
         return _moved(self, device)
@@ -150,6 +177,6 @@ def _moved(value, device: torch.device | str):
         return value.to(device)
     if isinstance(value, tuple):
         return tuple(_moved(item, device) for item in value)
-    if isinstance(value, (Session, Prompt, WorldState, BlockState, GDNState, KVWindow)):
+    if isinstance(value, (Session, Carried, Prompt, WorldState, BlockState, GDNState, KVWindow)):
         return replace(value, **{f.name: _moved(getattr(value, f.name), device) for f in fields(value)})
     return value

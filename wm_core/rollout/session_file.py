@@ -1,13 +1,17 @@
-"""A session on disk: one .safetensors with every tensor, and session.json beside it that says what they are.
+"""A session on disk: chunk_*.safetensors, carried_*.safetensors, and session.json beside them that says what they are.
 
-The tensors are written first, under the name of their chunk, and session.json, which names them and their checksum, is
-moved into place last. So at any instant, also of a kill, session.json belongs to a whole file. Never a pickle.
+The tensors are written first, under the name of their chunk, and session.json, which names them and their checksums, is
+moved into place last. So at any instant, also of a kill, session.json belongs to whole files. Never a pickle.
+
+What is carried is a file of its own: it has about a gigabyte at 720p, more than can be written in the time of a chunk, and
+unlike the latents it can be made again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,12 +24,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..camera import CameraPath, Provenance
-from ..dit import WorldState
-from ..dit.state import BlockState, GDNState
 from ..errors import CheckpointError, StorageError
-from ..kv_window import KVWindow
 from ..shapes import Stride
-from .session import ChunkRecord, Prompt, Recipe, Session
+from .carried_file import flatten, unflatten
+from .session import Carried, ChunkRecord, Prompt, Recipe, Session
+
+log = logging.getLogger("sana_wm")
 
 VERSION = 1
 INDEX = "session.json"
@@ -33,45 +37,39 @@ _PROMPT = tuple(field.name for field in fields(Prompt))
 _HASHED = 2**22  # bytes read at a time
 
 
-def save_session(session: Session, folder: str | Path) -> Path:
+def save_session(session: Session, folder: str | Path, *, with_carried: bool = True) -> Path:
     """Write the session into a folder, replacing the one there; returns the path of its session.json.
 
-    StorageError if the disk is full or cannot be written; the session that was there before is then still whole.
+    with_carried: also write what the models carry, a hundred times as much as the rest. Without, what lies there of an
+    earlier chunk of the same rollout is kept. StorageError if the disk is full or cannot be written; the session that was
+    there before is then still whole.
     """
     folder = Path(folder)
-    tensors: dict[str, Tensor] = {"first": session.first, "latents": session.latents}
-    states = session.state if isinstance(session.state, tuple) else (session.state,)
-    described = [_flatten(state, f"state{i}.", tensors) for i, state in enumerate(states)]
-    if session.tails is not None:
-        tensors |= {f"tail.{i:03}": tail for i, tail in enumerate(session.tails)}
-    if session.camera is not None:
-        tensors |= {"camera.c2w": torch.tensor(session.camera.c2w)}
-        tensors |= {"camera.intrinsics": torch.tensor(session.camera.intrinsics)}
-    for i, prompt in enumerate(session.prompts):
-        parts = {f"prompt.{i}.{part}": getattr(prompt, part) for part in _PROMPT}
-        tensors |= {name: tensor for name, tensor in parts.items() if tensor is not None}
-    index = {
-        "version": VERSION,
-        "model": session.model,
-        "vae": session.vae,
-        "stride": asdict(session.stride),
-        "recipe": asdict(session.recipe),
-        "picture": session.picture,
-        "records": [asdict(record) for record in session.records],
-        "states": described,
-        "tails": None if session.tails is None else len(session.tails),
-        "prompts": len(session.prompts),
-        "camera": None if session.camera is None else _describe_camera(session.camera),
-    }
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        name, sha256 = _write_tensors(tensors, folder, session.chunks)
-        index |= {"tensors": name, "sha256": sha256}
+        entry = _kept_entry(session, folder)
+        if with_carried and session.carried is not None and (entry or {}).get("chunks") != session.carried.chunks:
+            tensors, about = flatten(session.carried)
+            entry = about | _write_tensors(tensors, folder, f"carried_{session.carried.chunks:05}")
+        index = {
+            "version": VERSION,
+            "model": session.model,
+            "vae": session.vae,
+            "stride": asdict(session.stride),
+            "recipe": asdict(session.recipe),
+            "picture": session.picture,
+            "records": [asdict(record) for record in session.records],
+            "prompts": len(session.prompts),
+            "camera": None if session.camera is None else _describe_camera(session.camera),
+            "carried": entry,
+            **_write_tensors(_tensors(session), folder, f"chunk_{session.chunks:05}"),
+        }
         with _unfinished(folder) as partial:
             partial.write_text(json.dumps(index, indent=1))
             _move(partial, folder / INDEX)
-        for old in folder.glob("chunk_*.safetensors"):
-            if old.name != name:
+        named = {index["tensors"], (entry or {}).get("tensors")}
+        for old in folder.glob("*.safetensors"):
+            if old.name not in named:
                 old.unlink()
     except (OSError, SafetensorError) as error:
         raise StorageError(
@@ -114,16 +112,14 @@ def read_outline(folder: str | Path) -> SessionOutline:
 
 
 def load_session(folder: str | Path, *, device: torch.device | str = "cpu") -> Session:
-    """Read what save_session wrote. CheckpointError names the file that is missing, damaged or of a newer version."""
-    index = _read_index(Path(folder))
-    file = Path(folder) / Path(str(index.get("tensors"))).name
-    if not file.is_file():
-        raise CheckpointError(f"{file.name} is missing beside {INDEX}; restore it, the session cannot go on without it")
-    if _sha256(file) != index.get("sha256"):
-        raise CheckpointError(f"{file.name} is damaged: its checksum is not the one in {INDEX}; restore it from a copy")
+    """Read what save_session wrote. CheckpointError names the file that is missing, damaged or of a newer version.
+
+    What the models carry can be made again, so if only that is missing or damaged a warning names it and it is left out.
+    """
+    folder = Path(folder)
+    index = _read_index(folder)
+    tensors = _read_tensors(folder, index, device)
     try:
-        tensors = load_file(file, device=str(device))
-        states = tuple(_unflatten(about, f"state{i}.", tensors) for i, about in enumerate(index["states"]))
         return Session(
             recipe=_read_recipe(index),
             model=index["model"],
@@ -131,28 +127,73 @@ def load_session(folder: str | Path, *, device: torch.device | str = "cpu") -> S
             stride=Stride(**index["stride"]),
             first=tensors["first"],
             latents=tensors["latents"],
-            state=states if len(states) > 1 else states[0],
-            tails=None if index["tails"] is None else tuple(tensors[f"tail.{i:03}"] for i in range(index["tails"])),
+            carried=_read_carried(folder, index["carried"], device),
             camera=_read_camera(index["camera"], tensors),
             records=tuple(ChunkRecord(**record) for record in index["records"]),
             prompts=tuple(
                 Prompt(**{part: tensors.get(f"prompt.{i}.{part}") for part in _PROMPT}) for i in range(index["prompts"])
             ),
         )
-    except (KeyError, TypeError, ValueError, SafetensorError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
-            f"{INDEX} does not describe {file.name} ({error!r}); restore both from one copy"
+            f"{INDEX} does not describe {index['tensors']} ({error!r}); restore both from one copy"
         ) from error
 
 
-def _write_tensors(tensors: dict[str, Tensor], folder: Path, chunks: int) -> tuple[str, str]:
-    """File name and checksum. Nothing is copied: the session of a minute has a gigabyte."""
+def _tensors(session: Session) -> dict[str, Tensor]:
+    """All but what is carried."""
+    tensors: dict[str, Tensor] = {"first": session.first, "latents": session.latents}
+    if session.camera is not None:
+        tensors |= {"camera.c2w": torch.tensor(session.camera.c2w)}
+        tensors |= {"camera.intrinsics": torch.tensor(session.camera.intrinsics)}
+    for i, prompt in enumerate(session.prompts):
+        parts = {f"prompt.{i}.{part}": getattr(prompt, part) for part in _PROMPT}
+        tensors |= {name: tensor for name, tensor in parts.items() if tensor is not None}
+    return tensors
+
+
+def _kept_entry(session: Session, folder: Path) -> dict | None:
+    """What session.json says of the carried tensors that lie there, if they are of an earlier chunk of this session."""
+    try:
+        index = _read_index(folder)
+        entry, records = index["carried"], [ChunkRecord(**record) for record in index["records"]]
+        chunks = entry["chunks"] if entry else 0
+    except (CheckpointError, KeyError, TypeError):
+        return None
+    same = all(index.get(fact) == getattr(session, fact) for fact in ("model", "vae", "picture"))
+    same = same and chunks <= session.chunks and records[:chunks] == list(session.records[:chunks])
+    return entry if same and _read_recipe(index) == session.recipe else None
+
+
+def _read_carried(folder: Path, entry: dict | None, device: torch.device | str) -> Carried | None:
+    try:
+        return None if entry is None else unflatten(_read_tensors(folder, entry, device), entry)
+    except (CheckpointError, KeyError, TypeError) as error:
+        log.warning("%s, or let it be made again from the latents, which happens now", error)
+        return None
+
+
+def _read_tensors(folder: Path, entry: dict, device: torch.device | str) -> dict[str, Tensor]:
+    """The tensors of an entry {tensors: file name, sha256: checksum}."""
+    file = folder / Path(str(entry.get("tensors"))).name
+    if not file.is_file():
+        raise CheckpointError(f"{file.name} is missing beside {INDEX}; restore it from a copy")
+    if _sha256(file) != entry.get("sha256"):
+        raise CheckpointError(f"{file.name} is damaged: its checksum is not the one in {INDEX}; restore it from a copy")
+    try:
+        return load_file(file, device=str(device))
+    except SafetensorError as error:
+        raise CheckpointError(f"{file.name} is not whole ({error}); restore it from a copy") from error
+
+
+def _write_tensors(tensors: dict[str, Tensor], folder: Path, name: str) -> dict[str, str]:
+    """An entry for session.json. Nothing is copied on the way to the disk."""
     with _unfinished(folder) as partial:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial)
+        save_file({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}, partial)
         sha256 = _sha256(partial)
-        name = f"chunk_{chunks:05}_{sha256[:12]}.safetensors"  # never the one that session.json names now
-        _move(partial, folder / name)
-    return name, sha256
+        file = folder / f"{name}_{sha256[:12]}.safetensors"  # never one that session.json names for other tensors
+        _move(partial, file)
+    return {"tensors": file.name, "sha256": sha256}
 
 
 def _sha256(file: Path) -> str:
@@ -179,41 +220,6 @@ def _read_index(folder: Path) -> dict:
     if version != VERSION:
         raise CheckpointError(f"{path} has session version {version}, this pack reads {VERSION}; update the pack")
     return index
-
-
-def _flatten(state: WorldState, prefix: str, tensors: dict[str, Tensor]) -> dict:
-    """Put a state's tensors under names; returns what is needed to put it together again."""
-    blocks = []
-    for i, block in enumerate(state.blocks):
-        name = f"{prefix}block{i:02}."
-        if block.ffn_tail is not None:
-            tensors[f"{name}ffn_tail"] = block.ffn_tail
-        if isinstance(block.mixer, KVWindow):
-            window = block.mixer
-            for c, chunk in enumerate(window.chunks):
-                tensors |= {f"{name}window.{c}.{k}": tensor for k, tensor in enumerate(chunk)}
-            widths = [len(chunk) for chunk in window.chunks]
-            blocks.append({"window": widths, "size": window.size, "keeps_sink": window.keeps_sink})
-        else:
-            parts = {f.name: getattr(block.mixer, f.name) for f in fields(GDNState)}
-            tensors |= {f"{name}{part}": tensor for part, tensor in parts.items() if tensor is not None}
-            blocks.append({"gdn": sorted(part for part, tensor in parts.items() if tensor is not None)})
-    return {"frames": state.frames, "blocks": blocks}
-
-
-def _unflatten(about: dict, prefix: str, tensors: dict[str, Tensor]) -> WorldState:
-    blocks = []
-    for i, block in enumerate(about["blocks"]):
-        name = f"{prefix}block{i:02}."
-        if "window" in block:
-            chunks = [
-                tuple(tensors[f"{name}window.{c}.{k}"] for k in range(width)) for c, width in enumerate(block["window"])
-            ]
-            mixer: KVWindow | GDNState = KVWindow(tuple(chunks), block["size"], block["keeps_sink"])
-        else:
-            mixer = GDNState(**{part: tensors[f"{name}{part}"] for part in block["gdn"]})
-        blocks.append(BlockState(mixer, tensors.get(f"{name}ffn_tail")))
-    return WorldState(tuple(blocks), about["frames"])
 
 
 def _describe_camera(camera: CameraPath) -> dict:
