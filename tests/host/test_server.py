@@ -61,9 +61,14 @@ def test_start_up_prints_no_error_of_ours(server, object_info):
             "SanaWMCameraPreset",
             "SanaWMCameraPreview",
             "SanaWMContinueVideo",
+            "SanaWMDecodeToVideo",
+            "SanaWMExtend",
+            "SanaWMGenerate",
             "SanaWMImageToVideo",
+            "SanaWMLoadSession",
             "SanaWMLoadTextEmbedding",
             "SanaWMModelLoader",
+            "SanaWMSaveSession",
             "SanaWMSaveTextEmbedding",
             "SanaWMScheduler",
             "SanaWMStitch",
@@ -80,6 +85,7 @@ def test_every_node_explains_itself(object_info):
         if name.startswith("SanaWM"):
             assert info["description"], name
             assert info["category"].startswith("SANA-WM/"), name
+            assert (ROOT / "web" / "docs" / f"{name}.md").is_file(), f"{name} has no help page"
             for group in ("required", "optional"):
                 for key, declaration in info["input"].get(group, {}).items():
                     is_widget = isinstance(declaration[0], list) or declaration[0] in (
