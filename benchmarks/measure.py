@@ -1,33 +1,27 @@
 """How long one side of a comparison takes, how much memory it needs, and whether both sides compute the same.
 
 Time is CPU seconds of this process on one thread, because the machine may be shared, or wall seconds around a
-synchronised GPU. Peak memory of a CPU case is taken in a process of its own: `python -m benchmarks.measure REQUEST SIDE`.
+synchronised GPU. Peak memory of a CPU case is taken in a process of its own (apart.py).
 """
 
 from __future__ import annotations
 
-import ctypes
 import importlib
-import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from statistics import median
 
 import torch
 from torch import Tensor
 
-ROOT = Path(__file__).resolve().parents[1]
+from .apart import MIB, call_apart, peak_mib, start_peak, tells_memory
+
 SIDES = ("theirs", "ours")
-MIB = 2**20
 REPEATS = (3, 15)  # at least and at most; between them as many as fit into
 SECONDS = 8
-# glibc keeps freed blocks below its moving threshold for later; with this it returns them, and the peak is what lives
-ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+ALIKE = 1e-3  # relative RMS between the sides above which a row is refused; float32 rows are near 1e-6
+GPU_ALIKE = 5e-2  # bfloat16, and the recurrence of one side in float32
 
 
 @dataclass(frozen=True)
@@ -90,32 +84,17 @@ def extra_memory(case: Case, side: str) -> float | None:
     """MiB by which one run of a side raises the peak above its inputs and weights; None where it cannot be told."""
     if case.on_gpu:
         return _gpu_extra_memory(case, side)
-    if not Path("/proc/self/clear_refs").exists():
-        return None
-    command = [sys.executable, "-m", "benchmarks.measure", json.dumps(asdict(case)), side]
-    environment = {**os.environ, **ALLOCATOR, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    done = subprocess.run(command, check=False, cwd=ROOT, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"memory of {case.build} {side} could not be measured:\n{done.stderr[-2000:]}")
-    return float(done.stdout.split()[-1])
+    return call_apart("measure.cpu_extra_memory", {"case": asdict(case), "side": side}) if tells_memory() else None
 
 
 @torch.no_grad()
-def _cpu_extra_memory(case: Case, side: str) -> float:
-    torch.set_num_threads(1)
-    run = getattr(case.pair(), side)
+def cpu_extra_memory(case: dict, side: str) -> float:
+    """extra_memory, in the process that is measured."""
+    run = getattr(Case(**case).pair(), side)
     run()  # libraries load and kernels are generated in the first run
-    if sys.platform == "linux":
-        ctypes.CDLL(None).malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5")  # peak := now
-    before = _status_mib("VmRSS")
+    before = start_peak()
     result = run()  # noqa: F841 (alive until the peak is read)
-    return _status_mib("VmHWM") - before
-
-
-def _status_mib(field: str) -> float:
-    line = next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith(field + ":"))
-    return int(line.split()[1]) / 1024
+    return peak_mib() - before
 
 
 @torch.no_grad()
@@ -134,7 +113,3 @@ def _gpu_extra_memory(case: Case, side: str) -> float:
 def _gpu_clock() -> float:
     torch.cuda.synchronize()
     return time.perf_counter()
-
-
-if __name__ == "__main__":
-    print(_cpu_extra_memory(Case(**json.loads(sys.argv[1])), sys.argv[2]))

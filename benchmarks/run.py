@@ -1,8 +1,9 @@
-"""Prints one table of ratios against diffusers and writes it to benchmarks/results.json.
+"""Prints two tables, ratios against diffusers and limits of rolling generation, and writes them to benchmarks/results.json.
 
-    python -m benchmarks.run [--quick] [--gpu]
+    python -m benchmarks.run [--quick] [--gpu] [--only diffusers|rolling]
 
---quick takes the smaller half of the CPU cases; --gpu adds full-size cases in bfloat16, which need a CUDA device.
+--quick takes the smaller half of the CPU cases; --gpu adds full-size cases in bfloat16, which need a CUDA device. A table
+that was left out stays in results.json as it was, with its own date and commit.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import json
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -24,33 +25,12 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))  # `python benchmarks/run.py` has only this file's folder
 
-from benchmarks.measure import SIDES, Case, alternate, extra_memory
+from benchmarks.limits import limits
+from benchmarks.measure import ALIKE, GPU_ALIKE, SIDES, Case, alternate, extra_memory
+from benchmarks.rows import COMPARISON_HEAD, LIMIT_HEAD, Limit, Row
 
 DIFFUSERS = "0.42.1"
-ALIKE = 1e-3  # relative RMS between the sides above which a row is refused; float32 rows are near 1e-6
-GPU_ALIKE = 5e-2  # bfloat16, and the recurrence of one side in float32
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table; ratio = theirs / ours, None where nothing was measured."""
-
-    what: str
-    unit: str
-    goal: float
-    theirs: float | None = None
-    ours: float | None = None
-    difference: float | None = None  # relative RMS between the results of both sides
-
-    @property
-    def ratio(self) -> float | None:
-        return self.theirs / self.ours if self.theirs is not None and self.ours else None
-
-    @property
-    def verdict(self) -> str:
-        if self.ratio is None:
-            return "not measured"
-        return "yes" if self.ratio >= self.goal else "NO"
+RESULTS = ROOT / "benchmarks" / "results.json"
 
 
 @dataclass(frozen=True)
@@ -121,15 +101,6 @@ def answer(question: Question) -> Row:
     return Row(row.what, unit, row.goal, *amounts)
 
 
-def line(row: Row) -> str:
-    number = lambda value, form: "-" if value is None else format(value, form)
-    difference = number(row.difference, ".0e")
-    return (
-        f"{row.what:<52} {number(row.theirs, '.3f'):>9} {number(row.ours, '.3f'):>9} {row.unit:<5} "
-        f"{number(row.ratio, '.2f'):>6} {row.goal:>5.2f}  {row.verdict:<12} {difference:>6}"
-    )
-
-
 def surroundings(gpu: bool) -> dict[str, str]:
     """What a figure depends on: device, date, versions, commit."""
     device = _cpu_name()
@@ -155,10 +126,27 @@ def _cpu_name() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
+def print_table(head: str, rows: Iterable[Row] | Iterable[Limit], about: dict[str, str]) -> dict:
+    """The rows as they are measured; returns what results.json keeps of them."""
+    print("\n" + head, flush=True)
+    kept = []
+    for row in rows:
+        print(row, flush=True)
+        kept.append(row.record())
+    return {"about": about, "rows": kept}
+
+
+def keep(name: str, table: dict) -> None:
+    """Put one table into results.json; the others stay."""
+    tables = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    RESULTS.write_text(json.dumps(tables | {name: table}, indent=1) + "\n")
+
+
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="the smaller half of the CPU cases")
     parser.add_argument("--gpu", action="store_true", help="also full-size cases on a CUDA device")
+    parser.add_argument("--only", choices=("diffusers", "rolling"), help="one of the tables")
     options = parser.parse_args(arguments)
     try:
         found = importlib.metadata.version("diffusers")
@@ -171,17 +159,14 @@ def main(arguments: list[str]) -> int:
 
     logging.set_verbosity_error()  # it warns whenever a model is moved
     torch.set_num_threads(1)
-    questions = [q for q in cpu_questions() if q.quick or not options.quick]
-    questions += gpu_questions() if options.gpu else ()
-    about = surroundings(options.gpu)
+    about = surroundings(options.gpu) | {"cases": "quick" if options.quick else "all"}
     print("   ".join(f"{key} {value}" for key, value in about.items()))
-    print(f"\n{'what':<52} {'theirs':>9} {'ours':>9} {'unit':<5} {'ratio':>6} {'goal':>5}  {'reached':<12} differ")
-    rows = []
-    for question in questions:
-        rows.append(answer(question))
-        print(line(rows[-1]), flush=True)
-    table = [asdict(row) | {"ratio": row.ratio, "reached": row.verdict} for row in rows]
-    (ROOT / "benchmarks" / "results.json").write_text(json.dumps(about | {"rows": table}, indent=1) + "\n")
+    if options.only != "rolling":
+        questions = [q for q in cpu_questions() if q.quick or not options.quick]
+        questions += gpu_questions() if options.gpu else ()
+        keep("diffusers", print_table(COMPARISON_HEAD, (answer(q) for q in questions), about))
+    if options.only != "diffusers":
+        keep("rolling", print_table(LIMIT_HEAD, limits(options.quick), about))
     return 0
 
 

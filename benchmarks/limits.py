@@ -1,0 +1,71 @@
+"""What rolling generation may cost: long films, causal decoding in parts, a minute of 720p. Rows of ours alone.
+
+Memory is told on Linux only; elsewhere those rows say that they were not measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .apart import call_apart, tells_memory
+from .long_run import COMPARED, WARM_UP, measure
+from .measure import ALIKE, Case, alternate
+from .rows import Limit
+
+FRAMES_OF_A_MINUTE = 961
+# torch takes a several times slower 3-D convolution on a CPU where b * c * t * h of its input is at most 20480. With a
+# quarter of the released widths 25 rows are above that everywhere, as 22 rows are with the released ones
+LIKE_RELEASED = (25, 4)
+
+
+def limits(quick: bool) -> Iterator[Limit]:
+    """All rows, measured one by one; `quick`: a shorter film, a shorter decode and no minute of 720p."""
+    yield from long_film(120, repeats=2) if quick else long_film(400, repeats=3)
+    for grid in ((5, 8),) if quick else ((5, 8), LIKE_RELEASED):
+        yield from (decoding_time(grid, 7, chunk) for chunk in (3, 1))
+    yield stream_memory("causal VAE, chunks of 3", 9, 33, chunk=3, causal=True, thinner=8)
+    # chunks of 4 with 3 more on either side: from 17 latents on the windows have their full size
+    yield stream_memory("VAE that looks ahead, chunks of 4", 17, 33, chunk=4, causal=False, thinner=16)
+    if not quick:
+        yield minute()
+
+
+def long_film(chunks: int, repeats: int) -> Iterator[Limit]:
+    time = Limit(f"film of {chunks} chunks, time of the last {COMPARED} / of {COMPARED} after {WARM_UP}", "ratio", 1.03)
+    memory = Limit(f"film of {chunks} chunks, live memory from chunk {WARM_UP} on", "MB per chunk", 0.1)
+    if not tells_memory():
+        yield from (time, memory)
+        return
+    run = measure(chunks, repeats)
+    beside = f"standard error {run.in_turn_error:.3f}; in one run {run.in_one_run:.3f}; {run.chunk_s:.2f} CPU s a chunk"
+    yield Limit(time.what, time.unit, time.goal, run.in_turn, beside)
+    yield Limit(memory.what, memory.unit, memory.goal, run.growth)
+
+
+def decoding_time(grid: tuple[int, int], frames: int, chunk: int) -> Limit:
+    times = alternate(Case("vae.decode_by_chunks", {"grid": grid, "frames": frames, "chunk": chunk}))
+    what = f"causal VAE decode of {grid[0]} x {grid[1]} x {frames}, time by {chunk} / time at once"
+    if not times.difference <= ALIKE:
+        raise RuntimeError(f"{what}: the pixels differ by {times.difference:.1e}, the times mean nothing")
+    beside = f"{times.ours:.2f} / {times.theirs:.2f} CPU s; pixels differ by {times.difference:.0e}"
+    return Limit(what, "ratio", 1.10, times.ours / times.theirs, beside)
+
+
+def stream_memory(name: str, few: int, many: int, **settings) -> Limit:
+    what = f"{name}, extra memory {many} / {few} latents"
+    if not tells_memory():
+        return Limit(what, "ratio", 1.05)
+    needs = lambda frames: call_apart("vae.stream_memory", {"grid": (5, 8), "frames": frames, **settings})
+    before, after = needs(few), needs(many)
+    return Limit(what, "ratio", 1.05, after / before, f"{after:.1f} / {before:.1f} MiB")
+
+
+def minute() -> Limit:
+    what = "film of 961 frames of 704 x 1280, peak memory of the process"
+    if not tells_memory():
+        return Limit(what, "MiB", 3072)
+    made = call_apart("minute.make_minute", {}, frees_at_once=False)
+    if made["frames"] != FRAMES_OF_A_MINUTE:
+        raise RuntimeError(f"{what}: the video has {made['frames']} frames")
+    beside = f"{made['wall_s']:.0f} s wall, {made['cpu_s']:.0f} CPU s"
+    return Limit(what, "MiB", 3072, made["peak"], beside)
