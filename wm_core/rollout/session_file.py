@@ -58,14 +58,15 @@ def save_session(session: Session, folder: str | Path, *, with_carried: bool = T
             "stride": asdict(session.stride),
             "recipe": asdict(session.recipe),
             "picture": session.picture,
-            "records": [asdict(record) for record in session.records],
+            "records": [vars(record) for record in session.records],
             "prompts": len(session.prompts),
             "camera": None if session.camera is None else _describe_camera(session.camera),
             "carried": entry,
             **_write_tensors(_tensors(session), folder, f"chunk_{session.chunks:05}"),
         }
         with _unfinished(folder) as partial:
-            partial.write_text(json.dumps(index, indent=1))
+            # without indent, which json writes in Python: after ten minutes that was a twentieth of a small chunk's time
+            partial.write_text(json.dumps(index))
             _move(partial, folder / INDEX)
         named = {index["tensors"], (entry or {}).get("tensors")}
         for old in folder.glob("*.safetensors"):
@@ -156,12 +157,12 @@ def _kept_entry(session: Session, folder: Path) -> dict | None:
     """What session.json says of the carried tensors that lie there, if they are of an earlier chunk of this session."""
     try:
         index = _read_index(folder)
-        entry, records = index["carried"], [ChunkRecord(**record) for record in index["records"]]
+        entry, records = index["carried"], index["records"]
         chunks = entry["chunks"] if entry else 0
+        same = records[:chunks] == [vars(record) for record in session.records[:chunks]]
     except (CheckpointError, KeyError, TypeError):
         return None
-    same = all(index.get(fact) == getattr(session, fact) for fact in ("model", "vae", "picture"))
-    same = same and chunks <= session.chunks and records[:chunks] == list(session.records[:chunks])
+    same = same and all(index.get(fact) == getattr(session, fact) for fact in ("model", "vae", "picture"))
     return entry if same and _read_recipe(index) == session.recipe else None
 
 
