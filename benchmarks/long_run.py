@@ -108,20 +108,24 @@ class _Film:
         return self
 
     def __exit__(self, *_) -> None:
+        self._process.kill()  # it has runs that were not ended, and would write the end of each
         self._process.communicate()
 
 
 def make_as_told(folder: str, chunks: int) -> None:
-    """The other process: reads [chunks, stays] and writes a Made for each chunk, until standard input ends."""
-    film = ToyFilm(GRID, chunks, Path(folder))
+    """The other process: reads [chunks, stays] and writes a Made for each chunk, until it is killed.
+
+    No run is ended, as the end of a run writes what a chunk in its middle does not, and the next chunk would pay for that.
+    """
+    film, runs = ToyFilm(GRID, chunks, Path(folder)), []
     for line in sys.stdin:
         count, stays = json.loads(line)
-        making, session = film.make(count), film.session
+        runs.append(film.make(count))
+        session = film.session
         for _ in range(count):
             start = time.process_time()
-            session = next(making)
+            session = next(runs[-1])
             took = time.process_time() - start
             print(json.dumps([took, resident_mib()]), flush=True)
-        making.close()
         if not stays:
             film.session = session
