@@ -129,7 +129,7 @@ class SanaWMExtend(io.ComfyNode):
                 io.Int.Input(
                     "length",
                     default=120,
-                    min=1,
+                    min=24,  # the frontend rounds to whole steps from here, so multiples of 24 stay what they are
                     max=1000000,
                     step=24,
                     tooltip="How many frames more; goes to the nearest multiple of 24.",
@@ -247,7 +247,9 @@ def _made(cls, order: Order) -> io.NodeOutput:
 
 
 def _seed_input(what: str) -> io.Input:
-    return io.Int.Input("seed", default=42, min=0, max=2**63 - 1, control_after_generate=True, tooltip=what)
+    """A seed that stays as it is: one that changes after every queue would leave nothing to resume."""
+    tooltip = f"{what} It stays as it is when you queue, so that a stopped run can go on."
+    return io.Int.Input("seed", default=42, min=0, max=2**63 - 1, control_after_generate=False, tooltip=tooltip)
 
 
 def _output_inputs() -> list[io.Input]:

@@ -169,18 +169,18 @@ class Progress:
         try:
             yield
         except BaseException as error:
-            words = [f"stopped after {self.done} of {self.order.plan.chunks} chunks"]
+            words = [f"{self.done} of {self.order.plan.chunks} chunks are kept"] if self.done else ["no chunk was finished"]
             if isinstance(error, management.OOM_EXCEPTION):
                 words.append("out of memory: choose a smaller size, or start ComfyUI with --lowvram")
             if self.done:
-                words.append(f"the film so far is {self.place.folder.name}/{FILM}; queue again to go on (resume: auto)")
+                words.append(f"queue again to go on. The film so far: {self.place.folder.name}/{FILM}")
             say("; ".join(words), self.order.node)
             raise
 
     def finished(self, session: Session) -> None:
         size = sum(file.stat().st_size for file in self.place.folder.iterdir()) / 2**20
         say(
-            f"{session.frames} frames in {self.place.video.name}. {self.place.folder.name} ({size:,.0f} MB) is kept to "
-            "extend or branch it; delete it when you need neither",
+            f"{session.frames} frames in {self.place.video.name}. Its session is kept to extend or branch it: "
+            f"{self.place.folder.name}, {size:,.0f} MB",
             self.order.node,
         )

@@ -35,8 +35,8 @@ def continue_and_branch() -> tuple[list[Node], list[Group]]:
         Node("picture", "LoadImage", "Start picture", (540, 690), (440, 405), {"image": "example.png"}),
         Node("prompt", "SanaWMTextEncode", "Prompt", (540, 190), (440, 150), {"clip": Link("encoder"), "text": PROMPT, "instruction": True}),
         Node("camera", "SanaWMCameraFromActions", "Camera", (540, 395), (440, 240), {"actions": "w-120,none-48", **view}),
-        Node("generate", "SanaWMGenerate", "Generate", (1040, 190), (460, 445), {**recipe, "positive": Link("prompt"), "camera": Link("camera"), "seed": 42, "length": 169, "width": 1280, "height": 704, "save_prefix": "video/SanaWM_begin", "image": Link("picture"), "cfg": 1.0, "timesteps": "1000, 960, 889, 727, 0", "chunk": 3, "window": 2, "sink": True}),
-        Node("keep", "SanaWMSaveSession", "Keep the session", (1040, 690), (460, 110), {"session": Link("generate", 2), "save_prefix": "sessions/SanaWM"}),
+        Node("generate", "SanaWMGenerate", "Generate", (1040, 190), (460, 740), {**recipe, "positive": Link("prompt"), "camera": Link("camera"), "seed": 42, "length": 169, "width": 1280, "height": 704, "save_prefix": "video/SanaWM_begin", "image": Link("picture"), "cfg": 1.0, "timesteps": "1000, 960, 889, 727, 0", "chunk": 3, "window": 2, "sink": True}),
+        Node("keep", "SanaWMSaveSession", "Keep the session", (1040, 985), (460, 110), {"session": Link("generate", 2), "save_prefix": "sessions/SanaWM"}),
         Node("camera_on", "SanaWMCameraFromActions", "Camera that follows", (1560, 190), (440, 240), {"actions": "dw-60,w-60", **view}),
         Node("extend", "SanaWMExtend", "Extend", (1560, 485), (440, 610), {**more, "camera": Link("camera_on"), "seed": 43, "length": 120, "save_prefix": "video/SanaWM_longer", "from_chunk": -1}),
         Node("other_prompt", "SanaWMTextEncode", "Prompt of the branch", (2060, 190), (440, 150), {"clip": Link("encoder"), "text": NIGHT, "instruction": True}),
@@ -47,7 +47,7 @@ def continue_and_branch() -> tuple[list[Node], list[Group]]:
     groups = [
         Group("What is loaded", (60, 570, 440, 545)),
         Group("What is seen and where the camera goes", (520, 100, 480, 1015), "#3f9e5a"),
-        Group("The beginning", (1020, 100, 500, 720), "#8a5aa0"),
+        Group("The beginning", (1020, 100, 500, 1015), "#8a5aa0"),
         Group("It goes on", (1540, 100, 480, 1015), "#3f789e"),
         Group("Another future from chunk 4", (2040, 100, 480, 1220), "#a06a3f"),
     ]

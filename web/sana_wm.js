@@ -1,0 +1,38 @@
+// SANA-WM's part of the frontend. The host imports this file at start-up; keep it small.
+import { app } from "../../scripts/app.js";
+import { api } from "../../scripts/api.js";
+
+const STOPS = ["execution_interrupted", "execution_error"];
+
+app.registerExtension({
+  name: "SanaWM.Film",
+  setup() {
+    /** What each rollout has so far, as a node's output: node id -> {images, animated}. @type {Map<string, object>} */
+    const films = new Map();
+    api.addEventListener("sana_wm.chunk", ({ detail }) => {
+      films.set(String(detail.node), { images: [detail.file], animated: [true] });
+    });
+    api.addEventListener("executed", ({ detail }) => {
+      if (films.delete(String(detail.node))) dropPreview(detail.node);
+    });
+    for (const stop of STOPS) {
+      api.addEventListener(stop, () => {
+        for (const [id, film] of films) showFilm(id, film);
+        films.clear();
+      });
+    }
+  },
+});
+
+/** The last chunk's picture would be drawn in place of the video. */
+function dropPreview(id) {
+  if (app.nodePreviewImages) delete app.nodePreviewImages[id];
+  app.graph.setDirtyCanvas(true, true);
+}
+
+/** Let a stopped rollout's node play what is finished. */
+function showFilm(id, film) {
+  if (!app.graph.getNodeById(id) || !app.nodeOutputs) return;
+  app.nodeOutputs[id] = film;
+  dropPreview(id);
+}
