@@ -175,6 +175,14 @@ def test_the_most_specific_configuration_counts(tmp_path):
     assert open_vae(file)[1] == RELEASED_VAE
 
 
+@pytest.mark.parametrize("name", ["ltx2_causal_vae/diffusion_pytorch_model.safetensors", "sana_wm_LTX2_Causal_vae.safetensors"])
+def test_without_a_configuration_the_name_tells_a_causal_decoder(tmp_path, name):
+    write_safetensors(tmp_path / name, tiny_vae().state_dict(), {})
+    assert open_vae(tmp_path / name)[1] == replace(RELEASED_VAE, decoder_causal=True)
+    (tmp_path / name).with_name("config.json").write_text(json.dumps(vae_config_json(TINY_VAE)))
+    assert open_vae(tmp_path / name)[1] == TINY_VAE, "what is written down counts more than a name"
+
+
 @pytest.mark.parametrize("key", ["sana_wm.vae_config", "config"])
 @pytest.mark.parametrize("text", ["{", "[]"])
 def test_broken_metadata_is_named(tmp_path, key, text):

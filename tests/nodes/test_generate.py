@@ -9,7 +9,8 @@ import av
 import numpy as np
 import pytest
 import torch
-from cases import ROOT
+from cases import ROOT, assert_close
+from test_native import GivenNoise
 
 from tools.make_tiny_checkpoints import CAUSAL_VAE, PROMPTS, STREAMING_WORLD, make_streaming_models
 
@@ -246,6 +247,44 @@ def test_a_saved_session_is_loaded_and_extended_as_the_live_one(parts, told, str
     assert filmed.frames == LENGTH and f"{LENGTH} frames" in summary and path.endswith("SanaWM_00001_session")
     live, loaded = extend(parts, straight[2], prefix="a/x"), extend(parts, session, prefix="b/x")
     assert torch.equal(live[1]["samples"], loaded[1]["samples"])
+
+
+def test_generate_makes_what_core_samplers_make_of_the_same_noise(parts, told, straight):
+    """The engine and the host's own sampling stack are two roads to one film."""
+    from comfy_extras.nodes_custom_sampler import CFGGuider, SamplerCustomAdvanced
+    from sana_wm_pack.nodes.conditioning import SanaWMImageToVideo
+    from sana_wm_pack.nodes.stream import SanaWMStreamingSampler
+    from sana_wm_pack.wm_core.sampling.noise import chunk_noise
+
+    model, vae, prompt, _ = parts
+    positive, negative, latent = run_node(
+        SanaWMImageToVideo, positive=prompt, negative=prompt, vae=vae, image=picture(), camera=camera(), length=LENGTH, **SIZE
+    )
+    noise = torch.cat([chunk_noise(3, i, (1, 8, 3 + (i == 0), 2, 3)) for i in range(CHUNKS)], 2)
+    guider = CFGGuider.execute(model, positive, negative, 1.0)
+    sampler, sigmas = run_node(SanaWMStreamingSampler)
+    out = SamplerCustomAdvanced.execute(GivenNoise(noise), getattr(guider, "args", guider)[0], sampler, sigmas, latent)
+    assert_close(straight[1]["samples"], getattr(out, "args", out)[0]["samples"], 1e-5)
+
+
+@pytest.mark.parametrize("call", ["velocity", "decode"])
+def test_a_cancel_is_heard_before_every_model_call(parts, told, call):
+    import comfy.model_management as management
+    from sana_wm_pack.nodes.stages import decode_frames, host_stages
+
+    stages = host_stages(*parts[:2])
+    latent = torch.zeros(1, 8, 6, 2, 3)
+    frames = decode_frames(parts[1], latent, chunk=1)
+    next(frames)
+    management.interrupt_current_processing()
+    with pytest.raises(management.InterruptProcessingException):
+        next(frames)
+    management.interrupt_current_processing()
+    with pytest.raises(management.InterruptProcessingException):
+        if call == "decode":
+            stages.decode(latent, None)
+        else:
+            stages.velocity(latent, torch.zeros(1, 6), None, stages.begin(2, True))
 
 
 def test_decode_to_video_gives_the_frames_and_the_range(parts, told, straight):
