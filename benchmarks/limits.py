@@ -18,21 +18,12 @@ FRAMES_OF_A_MINUTE = 961
 LIKE_RELEASED = (25, 4)
 
 
-def limits(quick: bool) -> Iterator[Limit]:
-    """All rows, measured one by one; `quick`: a shorter film, a shorter decode and no minute of 720p."""
-    yield from long_film(120, repeats=2) if quick else long_film(400, repeats=3)
-    for grid in ((5, 8),) if quick else ((5, 8), LIKE_RELEASED):
-        yield from (decoding_time(grid, 7, chunk) for chunk in (3, 1))
-    yield stream_memory("causal VAE, chunks of 3", 9, 33, chunk=3, causal=True, thinner=8)
-    # chunks of 4 with 3 more on either side: from 17 latents on the windows have their full size
-    yield stream_memory("VAE that looks ahead, chunks of 4", 17, 33, chunk=4, causal=False, thinner=16)
-    if not quick:
-        yield minute()
-
-
-def long_film(chunks: int, repeats: int) -> Iterator[Limit]:
+def long_film(quick: bool) -> Iterator[Limit]:
+    chunks, repeats = (120, 3) if quick else (400, 6)
     time = Limit(f"film of {chunks} chunks, time of the last {COMPARED} / of {COMPARED} after {WARM_UP}", "ratio", 1.03)
-    memory = Limit(f"film of {chunks} chunks, live memory from chunk {WARM_UP} on", "MB per chunk", 0.1)
+    memory = Limit(
+        f"film of {chunks} chunks, live memory, chunks {WARM_UP} to {chunks - COMPARED}", "MB per chunk", 0.1
+    )
     if not tells_memory():
         yield from (time, memory)
         return
@@ -40,6 +31,14 @@ def long_film(chunks: int, repeats: int) -> Iterator[Limit]:
     beside = f"standard error {run.in_turn_error:.3f}; in one run {run.in_one_run:.3f}; {run.chunk_s:.2f} CPU s a chunk"
     yield Limit(time.what, time.unit, time.goal, run.in_turn, beside)
     yield Limit(memory.what, memory.unit, memory.goal, run.growth)
+
+
+def decoding(quick: bool) -> Iterator[Limit]:
+    for grid in ((5, 8),) if quick else ((5, 8), LIKE_RELEASED):
+        yield from (decoding_time(grid, 7, chunk) for chunk in (3, 1))
+    yield stream_memory("causal VAE, chunks of 3", 9, 33, chunk=3, causal=True, thinner=8)
+    # chunks of 4 with 3 more on either side: from 17 latents on the windows have their full size
+    yield stream_memory("VAE that looks ahead, chunks of 4", 17, 33, chunk=4, causal=False, thinner=16)
 
 
 def decoding_time(grid: tuple[int, int], frames: int, chunk: int) -> Limit:
@@ -60,12 +59,18 @@ def stream_memory(name: str, few: int, many: int, **settings) -> Limit:
     return Limit(what, "ratio", 1.05, after / before, f"{after:.1f} / {before:.1f} MiB")
 
 
-def minute() -> Limit:
+def minute(quick: bool) -> Iterator[Limit]:
+    if quick:
+        return
     what = "film of 961 frames of 704 x 1280, peak memory of the process"
     if not tells_memory():
-        return Limit(what, "MiB", 3072)
+        yield Limit(what, "MiB", 3072)
+        return
     made = call_apart("minute.make_minute", {}, frees_at_once=False)
     if made["frames"] != FRAMES_OF_A_MINUTE:
         raise RuntimeError(f"{what}: the video has {made['frames']} frames")
     beside = f"{made['wall_s']:.0f} s wall, {made['cpu_s']:.0f} CPU s"
-    return Limit(what, "MiB", 3072, made["peak"], beside)
+    yield Limit(what, "MiB", 3072, made["peak"], beside)
+
+
+LIMITS = {"long_film": long_film, "decoding": decoding, "minute": minute}  # name -> rows, measured one by one

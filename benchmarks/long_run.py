@@ -29,7 +29,7 @@ MB_PER_MIB = 2**20 / 1e6
 
 @dataclass(frozen=True)
 class LongRun:
-    """Late chunks against early ones. growth: live memory per chunk, MB, least squares, after WARM_UP chunks."""
+    """Late chunks against early ones. growth: live memory per chunk, MB, least squares, from WARM_UP to the compared ones."""
 
     in_turn: float  # CPU time of the last chunks of the old film / of chunks 5 to 45 of the young one
     in_turn_error: float  # standard error of in_turn
@@ -61,7 +61,7 @@ def measure(chunks: int, repeats: int) -> LongRun:
         in_turn=median(ratios),
         in_turn_error=1.25 * stdev(ratios) / len(ratios) ** 0.5,  # of the median of a normal distribution
         in_one_run=median(seconds[-COMPARED:]) / median(seconds[WARM_UP : WARM_UP + COMPARED]),
-        growth=slope([chunk.resident for chunk in old.made[WARM_UP:]]) * MB_PER_MIB,
+        growth=slope([chunk.resident for chunk in old.made[WARM_UP:-COMPARED]]) * MB_PER_MIB,
         chunk_s=median(seconds),
     )
 

@@ -1,9 +1,9 @@
 """Prints two tables, ratios against diffusers and limits of rolling generation, and writes them to benchmarks/results.json.
 
-    python -m benchmarks.run [--quick] [--gpu] [--only diffusers|rolling]
+    python -m benchmarks.run [--quick] [--gpu] [--only diffusers|long_film|decoding|minute]
 
---quick takes the smaller half of the CPU cases; --gpu adds full-size cases in bfloat16, which need a CUDA device. A table
-that was left out stays in results.json as it was, with its own date and commit.
+--quick takes the smaller half of the CPU cases; --gpu adds full-size cases in bfloat16, which need a CUDA device. What was
+left out stays in results.json as it was, with its own date and commit.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))  # `python benchmarks/run.py` has only this file's folder
 
-from benchmarks.limits import limits
+from benchmarks.limits import LIMITS
 from benchmarks.measure import ALIKE, GPU_ALIKE, SIDES, Case, alternate, extra_memory
 from benchmarks.rows import COMPARISON_HEAD, LIMIT_HEAD, Limit, Row
 
@@ -126,9 +126,8 @@ def _cpu_name() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def print_table(head: str, rows: Iterable[Row] | Iterable[Limit], about: dict[str, str]) -> dict:
-    """The rows as they are measured; returns what results.json keeps of them."""
-    print("\n" + head, flush=True)
+def measured(rows: Iterable[Row] | Iterable[Limit], about: dict[str, str]) -> dict:
+    """Print the rows as they are measured; returns what results.json keeps of them."""
     kept = []
     for row in rows:
         print(row, flush=True)
@@ -137,7 +136,9 @@ def print_table(head: str, rows: Iterable[Row] | Iterable[Limit], about: dict[st
 
 
 def keep(name: str, table: dict) -> None:
-    """Put one table into results.json; the others stay."""
+    """Put the rows of one name into results.json; the others stay. Without rows nothing changes."""
+    if not table["rows"]:
+        return
     tables = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     RESULTS.write_text(json.dumps(tables | {name: table}, indent=1) + "\n")
 
@@ -146,7 +147,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="the smaller half of the CPU cases")
     parser.add_argument("--gpu", action="store_true", help="also full-size cases on a CUDA device")
-    parser.add_argument("--only", choices=("diffusers", "rolling"), help="one of the tables")
+    parser.add_argument("--only", choices=("diffusers", *LIMITS), help="only these rows")
     options = parser.parse_args(arguments)
     try:
         found = importlib.metadata.version("diffusers")
@@ -161,12 +162,15 @@ def main(arguments: list[str]) -> int:
     torch.set_num_threads(1)
     about = surroundings(options.gpu) | {"cases": "quick" if options.quick else "all"}
     print("   ".join(f"{key} {value}" for key, value in about.items()))
-    if options.only != "rolling":
+    if options.only in (None, "diffusers"):
         questions = [q for q in cpu_questions() if q.quick or not options.quick]
         questions += gpu_questions() if options.gpu else ()
-        keep("diffusers", print_table(COMPARISON_HEAD, (answer(q) for q in questions), about))
+        print("\n" + COMPARISON_HEAD)
+        keep("diffusers", measured((answer(q) for q in questions), about))
     if options.only != "diffusers":
-        keep("rolling", print_table(LIMIT_HEAD, limits(options.quick), about))
+        print("\n" + LIMIT_HEAD, flush=True)
+        for name in LIMITS if options.only is None else (options.only,):
+            keep(name, measured(LIMITS[name](options.quick), about))
     return 0
 
 
