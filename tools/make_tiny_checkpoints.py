@@ -20,7 +20,6 @@ from torch import Tensor, nn
 
 from wm_core.config import RELEASED_SAMPLING, DiTConfig, SamplingConfig, VAEConfig
 from wm_core.dit import WorldDiT
-from wm_core.text import PromptEmbedding, save_embedding
 from wm_core.vae import VideoVAE
 
 from .make_name_lists import original_vae_name
@@ -155,18 +154,6 @@ VAES = {
 }
 
 
-# What a streaming graph needs, as it lies in a ComfyUI's models folder.
-STREAMING_WORLD = TinyWorld(
-    "diffusion_models/tiny_streaming.safetensors",
-    metadata={"sana_wm.format": "1", "sana_wm.variant": "streaming"},
-    variant="streaming",
-    source="file metadata",
-    sampling=STREAMING_RECIPE,
-)
-CAUSAL_VAE = TinyVAE("vae/tiny_causal_vae.safetensors", replace(TINY_VAE, decoder_causal=True), stated="stamp")
-PROMPTS = ("sana_wm_text/tiny_prompt.safetensors", "sana_wm_text/tiny_other_prompt.safetensors")
-
-
 def tiny_world() -> WorldDiT:
     """The model whose weights are in every stage-1 file."""
     return _drawn(WorldDiT(TINY_WORLD), seed=1)
@@ -183,16 +170,6 @@ def make_tiny_checkpoints(folder: Path) -> None:
         write_world(folder, world)
     for vae in VAES.values():
         write_vae(folder, vae)
-
-
-def make_streaming_models(models: Path) -> None:
-    """The streaming student, the causal VAE and two prompts for it, random, below a ComfyUI's models folder."""
-    write_world(models, STREAMING_WORLD)
-    write_vae(models, CAUSAL_VAE)
-    for seed, name in enumerate(PROMPTS):
-        text = torch.randn(1, 5, TINY_WORLD.caption_channels, generator=torch.Generator().manual_seed(seed))
-        (models / name).parent.mkdir(parents=True, exist_ok=True)
-        save_embedding(models / name, PromptEmbedding(text, torch.ones(1, 5, dtype=torch.long)))
 
 
 def write_world(folder: Path, row: TinyWorld) -> None:

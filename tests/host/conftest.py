@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from tools import host
 from tools.client import Client
-from tools.make_tiny_checkpoints import make_streaming_models
+from tools.make_streaming_models import make_streaming_models
 from tools.server import Server
 from tools.trial_graph import on_trial_world
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cases import ROOT
 
-from tools.make_tiny_checkpoints import CAUSAL_VAE, PROMPTS, STREAMING_WORLD
+from tools.make_streaming_models import CAUSAL_VAE, PROMPTS, STREAMING_WORLD
 
 SIZE = (64, 96)
 SETTINGS = {  # title of a node -> inputs

@@ -4,6 +4,7 @@ import json
 import logging
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 
 import av
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from cases import ROOT, assert_close
 from test_native import GivenNoise
 
-from tools.make_tiny_checkpoints import CAUSAL_VAE, PROMPTS, STREAMING_WORLD, make_streaming_models
+from tools.make_streaming_models import CAUSAL_VAE, PROMPTS, STREAMING_WORLD, make_streaming_models
 
 SIZE = {"width": 96, "height": 64}
 CHUNKS = 4
@@ -285,6 +286,35 @@ def test_a_cancel_is_heard_before_every_model_call(parts, told, call):
             stages.decode(latent, None)
         else:
             stages.velocity(latent, torch.zeros(1, 6), None, stages.begin(2, True))
+
+
+def test_out_of_memory_keeps_what_is_finished_and_says_what_helps(parts, told, straight, host_folders):
+    """A graphics card that is full raises this in the middle of a chunk; the rest of the rollout is real."""
+    import comfy.model_management as management
+    from sana_wm_pack.nodes import rolling
+    from sana_wm_pack.nodes.generate import prompt_of
+    from sana_wm_pack.nodes.stages import host_stages
+    from sana_wm_pack.wm_core.rollout import Plan, given_path, load_session, open_session
+
+    stages = host_stages(*parts[:2])
+
+    def full(x, sigma, cond, past):
+        if past.frames == 10:
+            raise management.OOM_EXCEPTION("CUDA out of memory")
+        return stages.velocity(x, sigma, cond, past)
+
+    first = straight[2].session.first
+    order = rolling.Order(
+        replace(stages, velocity=full), Plan(prompt_of(parts[2]), given_path(camera()), CHUNKS, 3), open_session(stages, first),
+        keep=0, film=None, fps=16.0, prefix="full/film", resumes=True, device=first.device, node=None, metadata={},
+    )  # fmt: skip
+    with pytest.raises(management.OOM_EXCEPTION):
+        rolling.roll(order)
+    assert f"3 of {CHUNKS} chunks are kept; out of memory: choose a smaller size" in told()[-1]
+    session = load_session(host_folders / "output" / "full" / "film_00001_session")
+    assert session.chunks == 3 and torch.equal(session.latents, straight[1]["samples"][:, :, :10])
+    after = rolling.roll(replace(order, stages=stages))
+    assert torch.equal(after.session.latents, straight[1]["samples"])
 
 
 def test_decode_to_video_gives_the_frames_and_the_range(parts, told, straight):
