@@ -34,11 +34,13 @@ class ToyFilm:
         self._prompt = Prompt(_draw(1, 5, TINY_WORLD.caption_channels))
 
     def make(self, chunks: int) -> Iterator[Session]:
-        """The sessions after each of the next chunks, once it is on the disk. What lies behind self.session is cut off."""
+        """The sessions after each of the next chunks, once it is on the disk.
+
+        Before this returns the film is opened and what lies in it behind self.session is cut off, as when a run begins.
+        """
         writer = open_film(self._folder, self.session, self._stages, fps=FPS)
         plan = Plan(self._prompt, self._poses, self.session.chunks + chunks, seed=1)
-        for event, _ in record(run(self._stages, plan, self.session), writer):
-            yield event.session
+        return (event.session for event, _ in record(run(self._stages, plan, self.session), writer))
 
 
 def _calm_vae() -> VideoVAE:
