@@ -14,7 +14,7 @@ from .rows import Limit
 
 FRAMES_OF_A_MINUTE = 961
 # torch takes a several times slower 3-D convolution on a CPU where b * c * t * h of its input is at most 20480. With a
-# quarter of the released widths 25 rows are above that everywhere, as 22 rows are with the released ones
+# quarter of the released widths 25 rows are above that in all but the first, as 22 rows are with the released ones
 LIKE_RELEASED = (25, 4)
 
 
