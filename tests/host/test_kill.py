@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from cases import ROOT
-from test_rollout import LENGTH, frames_of, whole_frames
+from test_growing_film import LENGTH, frames_of, whole_frames
 from tiny_graph import on_tiny_models
 
 from tools.client import Client

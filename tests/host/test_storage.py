@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 from cases import ROOT
-from test_rollout import CHUNKS, LENGTH, failure, frames_of
+from test_growing_film import CHUNKS, LENGTH, failure, frames_of
 from tiny_graph import number_of, on_tiny_models
 
 from wm_core.rollout import load_session

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from ..camera import CameraPath, Provenance
@@ -28,6 +28,7 @@ from ..errors import CheckpointError, StorageError
 from ..shapes import Stride
 from .carried_file import flatten, unflatten
 from .session import Carried, ChunkRecord, Prompt, Recipe, Session
+from .tensor_file import write_tensors
 
 log = logging.getLogger("sana_wm")
 
@@ -67,7 +68,8 @@ def save_session(session: Session, folder: str | Path, *, with_carried: bool = T
         with _unfinished(folder) as partial:
             # without indent, which json writes in Python: after ten minutes that was a twentieth of a small chunk's time
             partial.write_text(json.dumps(index))
-            _move(partial, folder / INDEX)
+            _on_disk(partial)
+            os.replace(partial, folder / INDEX)
         named = {index["tensors"], (entry or {}).get("tensors")}
         for old in folder.glob("*.safetensors"):
             if old.name not in named:
@@ -188,12 +190,11 @@ def _read_tensors(folder: Path, entry: dict, device: torch.device | str) -> dict
 
 
 def _write_tensors(tensors: dict[str, Tensor], folder: Path, name: str) -> dict[str, str]:
-    """An entry for session.json. Nothing is copied on the way to the disk."""
+    """An entry for session.json."""
     with _unfinished(folder) as partial:
-        save_file({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}, partial)
-        sha256 = _sha256(partial)
+        sha256 = write_tensors(partial, tensors)
         file = folder / f"{name}_{sha256[:12]}.safetensors"  # never one that session.json names for other tensors
-        _move(partial, file)
+        os.replace(partial, file)
     return {"tensors": file.name, "sha256": sha256}
 
 
@@ -245,8 +246,6 @@ def _unfinished(folder: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def _move(partial: Path, path: Path) -> None:
-    """Into place, and on the disk before the next file is begun."""
-    with partial.open("rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+def _on_disk(file: Path) -> None:
+    with file.open("rb+") as opened:
+        os.fsync(opened.fileno())
