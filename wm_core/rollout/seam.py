@@ -122,7 +122,10 @@ def seam_report(frames: Tensor, seam: slice, *, around: int = 24) -> SeamReport:
 def strip_frames(seam: slice, total: int) -> list[int]:
     """Numbers of the frames that are shown of a seam: from both sides of it and from within."""
     side = STRIP // 2
-    shown = np.linspace(seam.start - side, seam.stop + side - 1, STRIP).round().astype(int)
+    if seam.stop - seam.start <= 1:  # every frame, the joined one among them
+        shown = np.arange(seam.start - side, seam.start + side)
+    else:
+        shown = np.linspace(seam.start - side, seam.stop + side - 1, STRIP).round().astype(int)
     return np.unique(shown.clip(0, total - 1)).tolist()
 
 

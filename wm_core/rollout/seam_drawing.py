@@ -54,7 +54,8 @@ def draw_seam(report: SeamReport, strip: Mapping[int, NDArray]) -> NDArray:
 
 def _draw_verdict(canvas: Canvas, report: SeamReport) -> None:
     start, stop = report.seam.start, report.seam.stop
-    where = f"blended in frames {start} to {stop - 1}" if stop > start else f"hard cut before frame {start}"
+    frames = f"frames {start} to {stop - 1}" if stop > start + 1 else f"frame {start}"
+    where = f"blended in {frames}" if stop > start else f"hard cut before frame {start}"
     canvas.text((_MARGIN + 2, 30), where, 16, TEXT)
     colour = WARNING if report.jump > VISIBLE_JUMP else MUTED
     words = f"greatest change at the seam: {report.jump:.1f} x the usual"
