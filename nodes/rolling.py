@@ -81,7 +81,9 @@ def roll(order: Order) -> OpenRollout:
         return open_rollout(session, place.folder)
     progress = Progress(order, place, start.keep)
     with progress.telling(), place.nothing_half_done():
-        session = caught_up(order.stages, session.rewound(start.keep), on_step=progress.catching_up)
+        session = session.rewound(start.keep)
+        if start.keep < order.plan.chunks:  # else only the video is missing
+            session = caught_up(order.stages, session, on_step=progress.catching_up)
         writer = open_film(place.folder, session, order.stages, fps=order.fps, copy_of=start.copy_of)
         events = run(order.stages, order.plan, session, on_step=progress.step)
         with closing(record(events, writer)) as recorded:

@@ -203,6 +203,18 @@ def test_a_film_that_was_deleted_is_made_again_from_the_latents(parts, told, str
     assert np.array_equal(frames_of(video), frames_of(straight[0]))
 
 
+def test_killed_after_the_last_chunk_only_the_video_is_made(parts, told, straight, host_folders):
+    """Nothing is asked of the models, also if what they carry was lost."""
+    generate(parts)
+    folder = host_folders / "output" / "video"
+    (folder / "film_00001_.mp4").unlink()
+    (carried,) = (folder / "film_00001_session").glob("carried_*")
+    carried.unlink()
+    video, *_ = generate(parts)
+    assert np.array_equal(frames_of(video), frames_of(straight[0]))
+    assert not [text for text in told() if "made again, chunk" in text]
+
+
 def test_extended_equals_made_in_one_go(parts, told, straight):
     video, latent, session, _ = extend(parts, straight[2])
     frames = frames_of(video)

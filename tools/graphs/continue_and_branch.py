@@ -18,7 +18,7 @@ NOTE_TEXT = """### One beginning, two futures
   What it came from stays untouched.
 * **Save Session** keeps it under a name; **Load SANA-WM Session** takes it up on another day.
 
-Each makes a video of its own that begins with the old frames. A session of 720p has about a gigabyte on the disk:
+Each makes a video of its own that begins with the old frames. A session of 720p has 1.6 GB on the disk:
 delete the `..._session` folders that you need no more.
 
 The models are those of the workflow *stream_minute*."""

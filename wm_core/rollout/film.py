@@ -33,7 +33,7 @@ from .video_writer import VideoWriter, eight_bit
 
 FILM, SIDECAR, LAST_FRAME = "film.mp4", "film.json", "last_frame.png"
 SIDECAR_VERSION = 1
-CARRIED_SECONDS = 60.0  # a gigabyte now and then, not with every chunk
+CARRIED_SECONDS = 60.0  # 1.6 GB now and then, not with every chunk
 
 
 def record(events: Iterable[RolloutEvent], writer: VideoWriter) -> Iterator[tuple[RolloutEvent, NDArray]]:

@@ -3,7 +3,7 @@
 The tensors are written first, under the name of their chunk, and session.json, which names them and their checksums, is
 moved into place last. So at any instant, also of a kill, session.json belongs to whole files. Never a pickle.
 
-What is carried is a file of its own: it has about a gigabyte at 720p, more than can be written in the time of a chunk, and
+What is carried is a file of its own: it has 1.6 GB at 720p, more than can be written in the time of a chunk, and
 unlike the latents it can be made again.
 """
 
