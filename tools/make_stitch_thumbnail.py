@@ -46,7 +46,7 @@ def main(comfyui: str | None) -> None:
     top = _place_frames(sheet, frames, words, size)
     top = _place_seam(sheet, picture, top + GAP)
     actions = " then ".join(str(get_input(workflow, title, "actions")) for title in ("Camera", "Second camera"))
-    _write(sheet, top + 2 * GAP, actions)
+    _write(sheet, top + 3 * GAP, actions)
     sheet.save(FILE, quality=88)
     print(f"{FILE}: {SIDE} x {SIDE}, {FILE.stat().st_size:,} bytes")
 
@@ -81,9 +81,9 @@ def _place_seam(sheet: Image.Image, picture: Image.Image, top: int) -> int:
 def _write(sheet: Image.Image, top: int, actions: str) -> None:
     draw = ImageDraw.Draw(sheet)
     lines = [
-        ("Two clips, one film, and the seam on show", 34, INK),
-        (actions, 24, INK),
-        ("made with the trial world, a toy that ships with the pack", 22, DIM),
+        ("Two clips, one film, and the seam on show", 38, INK),
+        (actions, 28, INK),
+        ("made with the trial world, a toy that ships with the pack", 24, DIM),
     ]
     for text, points, colour in lines:
         draw.text((2 * GAP, top), text, fill=colour, font=ImageFont.load_default(points))

@@ -21,7 +21,7 @@ SETTINGS = {  # title -> inputs; what the file's metadata says it was trained fo
     "Video VAE": {"file": f"{NAME}_vae.safetensors"},
     "Start picture": {"image": "start_picture.png"},
     "Camera": {"actions": ACTIONS, **_VIEW},
-    "Second camera": {"actions": "wl-12,w-12", **_VIEW},
+    "Second camera": {"actions": "l-14,wl-10", **_VIEW},
     "Image to video": {"width": SIZE[1], "height": SIZE[0], "length": 33},
     "Continue video": {"length": 41},
     "Guidance": {"cfg": 1.0},
