@@ -46,7 +46,7 @@ def decode(path):
 
 
 def test_start_up_prints_no_error_of_ours(server, object_info):
-    log = server.log.read_text()
+    log = server.log.read_text().partition("got prompt")[0]  # other tests' prompts may fail on purpose
     at_fault = [
         line
         for line in log.splitlines()

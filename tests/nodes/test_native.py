@@ -229,8 +229,8 @@ def test_a_latent_of_another_length_or_without_a_picture_is_told(native, loop, l
 def test_padding_of_a_prompt_costs_nothing(native, loop):
     text = torch.arange(12.0).reshape(1, 6, 2)
     mask = torch.tensor([[1, 1, 0, 0, 1, 0]])
-    assert torch.equal(native._counted_tokens(text, mask), text[:, [0, 1, 4]])
-    assert native._counted_tokens(text, None) is text
+    assert torch.equal(native.counted_tokens(text, mask), text[:, [0, 1, 4]])
+    assert native.counted_tokens(text, None) is text
 
 
 @torch.inference_mode()  # as in the host
