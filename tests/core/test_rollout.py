@@ -250,10 +250,22 @@ def test_guidance_needs_a_negative_prompt(stages, prompt, poses):
         step(stages, Plan(prompt, poses, CHUNKS, 1), begin(stages, Recipe(cfg=3.0)))
 
 
+def test_the_latents_of_a_chunk_are_written_once(straight, tmp_path):
+    written = []
+    for event in straight:
+        before = {file.name: file.stat().st_ino for file in tmp_path.glob("*")}
+        save_session(event.session, tmp_path, with_carried=False)
+        new = [file for file in tmp_path.glob("*") if before.get(file.name) != file.stat().st_ino]
+        assert sorted(file.name.split("_")[0] for file in new) == ["about", "chunk", "session.json"]
+        written.append(sum(file.stat().st_size for file in new if file.name.startswith("chunk")))
+    assert written[1] == written[2] == written[3], "as much for a late chunk as for an early one"
+
+
+@pytest.mark.parametrize("kind", ["chunk", "about"])
 @pytest.mark.parametrize("at", [0, 100, -1])
-def test_a_damaged_file_is_named(straight, tmp_path, at):
+def test_a_damaged_file_is_named(straight, tmp_path, at, kind):
     save_session(straight[0].session, tmp_path)
-    (file,) = tmp_path.glob("chunk_*.safetensors")
+    (file,) = tmp_path.glob(f"{kind}_*.safetensors")
     content = bytearray(file.read_bytes())
     content[at] ^= 1
     file.write_bytes(content)
@@ -274,7 +286,7 @@ def test_missing_foreign_and_newer_sessions_are_named(straight, tmp_path):
         load_session(tmp_path)
     index.write_text(json.dumps(about))
     next(tmp_path.glob("chunk_*")).unlink()
-    with pytest.raises(CheckpointError, match="is missing beside"):
+    with pytest.raises(CheckpointError, match="is missing; restore"):
         load_session(tmp_path)
 
 
@@ -284,7 +296,7 @@ def test_a_kill_between_the_two_files_leaves_the_last_whole_session(straight, tm
     save_session(first, tmp_path / "a")
     save_session(second, tmp_path / "b")
     old, new = ([*(tmp_path / name).glob("*.safetensors")] for name in "ab")
-    assert len(old) == len(new) == 2
+    assert (len(old), len(new)) == (3, 4), "about, carried, and a file for each chunk"
     (tmp_path / "a" / ".unfinished").write_bytes(new[0].read_bytes()[:1000])  # tensors half written
     assert_same_session(load_session(tmp_path / "a"), first)
     for file in new:

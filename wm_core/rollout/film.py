@@ -6,8 +6,7 @@
     film.json                           what the film was made with, frame by frame; written when the rollout stops
 
 Written in the order film, picture, session, so that after a kill the film has at least the session's frames; what it has
-more is cut off when the rollout goes on. A chunk writes as much at the end of an hour as at its beginning, but for the
-finished latents and cameras in the session, 52 MB a minute of 720p.
+more is cut off when the rollout goes on. A chunk writes as much at the end of an hour as at its beginning.
 """
 
 from __future__ import annotations

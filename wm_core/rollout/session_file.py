@@ -1,26 +1,23 @@
-"""A session on disk: chunk_*.safetensors, carried_*.safetensors, and session.json beside them that says what they are.
+"""A session on disk: .safetensors files, and session.json beside them that says what they are.
 
-The tensors are written first, under the name of their chunk, and session.json, which names them and their checksums, is
-moved into place last. So at any instant, also of a kill, session.json belongs to whole files. Never a pickle.
+    chunk_*      the latents of one chunk: written once, so that saving costs no more at the end of an hour
+    about_*      the given frame, the camera, the prompts
+    carried_*    what the models carry: 1.6 GB at 720p, more than can be written in the time of a chunk; unlike the rest
+                 it can be made again
 
-What is carried is a file of its own: it has 1.6 GB at 720p, more than can be written in the time of a chunk, and
-unlike the latents it can be made again.
+Tensors are written first, under names of their own, and session.json, which names them and their checksums, is moved into
+place last. So at any instant, also of a kill, session.json belongs to whole files. Never a pickle.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from ..camera import CameraPath, Provenance
@@ -28,14 +25,13 @@ from ..errors import CheckpointError, StorageError
 from ..shapes import Stride
 from .carried_file import flatten, unflatten
 from .session import Carried, ChunkRecord, Prompt, Recipe, Session
-from .tensor_file import write_tensors
+from .tensor_file import read_entry, unfinished, write_entry
 
 log = logging.getLogger("sana_wm")
 
 VERSION = 1
 INDEX = "session.json"
 _PROMPT = tuple(field.name for field in fields(Prompt))
-_HASHED = 2**22  # bytes read at a time
 
 
 def save_session(session: Session, folder: str | Path, *, with_carried: bool = True) -> Path:
@@ -48,10 +44,13 @@ def save_session(session: Session, folder: str | Path, *, with_carried: bool = T
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        entry = _kept_entry(session, folder)
-        if with_carried and session.carried is not None and (entry or {}).get("chunks") != session.carried.chunks:
+        chunks, carried = _kept_entries(session, folder)
+        for i in range(len(chunks), session.chunks):
+            start, stop = session.recipe.span(i)
+            chunks.append(write_entry({"latents": session.latents[:, :, start:stop]}, folder, f"chunk_{i:05}"))
+        if with_carried and session.carried is not None and (carried or {}).get("chunks") != session.carried.chunks:
             tensors, about = flatten(session.carried)
-            entry = about | _write_tensors(tensors, folder, f"carried_{session.carried.chunks:05}")
+            carried = about | write_entry(tensors, folder, f"carried_{session.carried.chunks:05}")
         index = {
             "version": VERSION,
             "model": session.model,
@@ -62,19 +61,12 @@ def save_session(session: Session, folder: str | Path, *, with_carried: bool = T
             "records": [vars(record) for record in session.records],
             "prompts": len(session.prompts),
             "camera": None if session.camera is None else _describe_camera(session.camera),
-            "carried": entry,
-            **_write_tensors(_tensors(session), folder, f"chunk_{session.chunks:05}"),
+            "about": write_entry(_tensors(session), folder, "about"),
+            "chunks": chunks,
+            "carried": carried,
         }
-        with _unfinished(folder) as partial:
-            # without indent, which json writes in Python: after ten minutes that was a twentieth of a small chunk's time
-            partial.write_text(json.dumps(index))
-            _on_disk(partial)
-            os.replace(partial, folder / INDEX)
-        named = {index["tensors"], (entry or {}).get("tensors")}
-        for old in folder.glob("*.safetensors"):
-            if old.name not in named:
-                old.unlink()
-    except (OSError, SafetensorError) as error:
+        _write_index(index, folder)
+    except OSError as error:
         raise StorageError(
             f"the session of {session.chunks} chunks could not be written to {folder}: {error}; free space there or "
             "choose another folder; what was saved before is still there"
@@ -121,31 +113,32 @@ def load_session(folder: str | Path, *, device: torch.device | str = "cpu") -> S
     """
     folder = Path(folder)
     index = _read_index(folder)
-    tensors = _read_tensors(folder, index, device)
     try:
+        about, chunks, carried = index["about"], index["chunks"], index["carried"]
+        tensors = read_entry(folder, about, device)
+        latents = [read_entry(folder, entry, device)["latents"] for entry in chunks]
+        first = tensors["first"]
         return Session(
             recipe=_read_recipe(index),
             model=index["model"],
             vae=index["vae"],
             stride=Stride(**index["stride"]),
-            first=tensors["first"],
-            latents=tensors["latents"],
-            carried=_read_carried(folder, index["carried"], device),
+            first=first,
+            latents=torch.cat([first[:, :, :0], *latents], 2),
+            carried=_read_carried(folder, carried, device),
             camera=_read_camera(index["camera"], tensors),
             records=tuple(ChunkRecord(**record) for record in index["records"]),
             prompts=tuple(
                 Prompt(**{part: tensors.get(f"prompt.{i}.{part}") for part in _PROMPT}) for i in range(index["prompts"])
             ),
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"{INDEX} does not describe {index['tensors']} ({error!r}); restore both from one copy"
-        ) from error
+    except (KeyError, TypeError, IndexError, RuntimeError) as error:
+        raise CheckpointError(f"{folder / INDEX} does not fit its files ({error!r}); restore all from one copy") from error
 
 
 def _tensors(session: Session) -> dict[str, Tensor]:
-    """All but what is carried."""
-    tensors: dict[str, Tensor] = {"first": session.first, "latents": session.latents}
+    """All but the latents and what is carried."""
+    tensors: dict[str, Tensor] = {"first": session.first}
     if session.camera is not None:
         tensors |= {"camera.c2w": torch.tensor(session.camera.c2w)}
         tensors |= {"camera.intrinsics": torch.tensor(session.camera.intrinsics)}
@@ -155,55 +148,41 @@ def _tensors(session: Session) -> dict[str, Tensor]:
     return tensors
 
 
-def _kept_entry(session: Session, folder: Path) -> dict | None:
-    """What session.json says of the carried tensors that lie there, if they are of an earlier chunk of this session."""
+def _kept_entries(session: Session, folder: Path) -> tuple[list[dict], dict | None]:
+    """What lies there of this session already: entries of its first chunks, and of what was carried after one of them."""
     try:
         index = _read_index(folder)
-        entry, records = index["carried"], index["records"]
-        chunks = entry["chunks"] if entry else 0
-        same = records[:chunks] == [vars(record) for record in session.records[:chunks]]
+        same = all(index[fact] == getattr(session, fact) for fact in ("model", "vae", "picture"))
+        if not same or _read_recipe(index) != session.recipe:
+            return [], None
+        pairs = zip(index["records"], map(vars, session.records))
+        shared = next((i for i, (was, now) in enumerate(pairs) if was != now), min(len(index["records"]), session.chunks))
+        carried = index["carried"]
+        return index["chunks"][:shared], carried if carried and carried["chunks"] <= shared else None
     except (CheckpointError, KeyError, TypeError):
-        return None
-    same = same and all(index.get(fact) == getattr(session, fact) for fact in ("model", "vae", "picture"))
-    return entry if same and _read_recipe(index) == session.recipe else None
+        return [], None
+
+
+def _write_index(index: dict, folder: Path) -> None:
+    """Put session.json into place, and clear the files that it no longer names."""
+    with unfinished(folder) as partial:
+        # without indent, which json writes in Python: after ten minutes that was a twentieth of a small chunk's time
+        partial.write_text(json.dumps(index))
+        with partial.open("rb+") as opened:
+            os.fsync(opened.fileno())
+        os.replace(partial, folder / INDEX)
+    named = {entry["tensors"] for entry in (index["about"], *index["chunks"], index["carried"]) if entry}
+    for old in folder.glob("*.safetensors"):
+        if old.name not in named:
+            old.unlink()
 
 
 def _read_carried(folder: Path, entry: dict | None, device: torch.device | str) -> Carried | None:
     try:
-        return None if entry is None else unflatten(_read_tensors(folder, entry, device), entry)
+        return None if entry is None else unflatten(read_entry(folder, entry, device), entry)
     except (CheckpointError, KeyError, TypeError) as error:
         log.warning("%s, or let it be made again from the latents, which happens now", error)
         return None
-
-
-def _read_tensors(folder: Path, entry: dict, device: torch.device | str) -> dict[str, Tensor]:
-    """The tensors of an entry {tensors: file name, sha256: checksum}."""
-    file = folder / Path(str(entry.get("tensors"))).name
-    if not file.is_file():
-        raise CheckpointError(f"{file.name} is missing beside {INDEX}; restore it from a copy")
-    if _sha256(file) != entry.get("sha256"):
-        raise CheckpointError(f"{file.name} is damaged: its checksum is not the one in {INDEX}; restore it from a copy")
-    try:
-        return load_file(file, device=str(device))
-    except SafetensorError as error:
-        raise CheckpointError(f"{file.name} is not whole ({error}); restore it from a copy") from error
-
-
-def _write_tensors(tensors: dict[str, Tensor], folder: Path, name: str) -> dict[str, str]:
-    """An entry for session.json."""
-    with _unfinished(folder) as partial:
-        sha256 = write_tensors(partial, tensors)
-        file = folder / f"{name}_{sha256[:12]}.safetensors"  # never one that session.json names for other tensors
-        os.replace(partial, file)
-    return {"tensors": file.name, "sha256": sha256}
-
-
-def _sha256(file: Path) -> str:
-    digest = hashlib.sha256()
-    with file.open("rb") as opened:
-        while block := opened.read(_HASHED):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _read_recipe(index: dict) -> Recipe:
@@ -234,18 +213,3 @@ def _read_camera(about: dict | None, tensors: dict[str, Tensor]) -> CameraPath |
     provenance = {**about["provenance"], "conversions": tuple(about["provenance"]["conversions"])}
     c2w, intrinsics = (tensors[f"camera.{name}"].cpu().numpy() for name in ("c2w", "intrinsics"))
     return CameraPath(c2w, intrinsics, tuple(about["size"]), about["fps"], Provenance(**provenance))
-
-
-@contextmanager
-def _unfinished(folder: Path) -> Iterator[Path]:
-    """A name to write to first. Always the same, so that what a kill left there is overwritten."""
-    partial = folder / ".unfinished"
-    try:
-        yield partial
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _on_disk(file: Path) -> None:
-    with file.open("rb+") as opened:
-        os.fsync(opened.fileno())

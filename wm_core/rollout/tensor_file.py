@@ -1,6 +1,7 @@
-"""A .safetensors file written tensor by tensor, from whatever device they lie on, and its checksum on the way.
+"""Checked .safetensors files: written tensor by tensor from whatever device they lie on, named by their checksum.
 
-The library's own writer wants all of them in host memory at once, where what a rollout carries would take 1.6 GB.
+The library's own writer wants all tensors in host memory at once, where what a rollout carries would take 1.6 GB. An entry
+{tensors: file name, sha256: checksum} is how another file names one.
 """
 
 from __future__ import annotations
@@ -8,14 +9,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
-from ..errors import ShapeError
+from ..errors import CheckpointError, ShapeError
+
+HASHED = 2**22  # bytes read at a time
 
 # In the words of the format. Widest first, so that every tensor begins at a multiple of its width.
 WORDS = {
@@ -46,6 +52,46 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor]) -> str:
             del content  # before the next one is made
         file.flush()
         os.fsync(file.fileno())
+    return digest.hexdigest()
+
+
+def write_entry(tensors: Mapping[str, Tensor], folder: Path, name: str) -> dict[str, str]:
+    """Write NAME_checksum.safetensors, whole or not at all; its entry. No file with other tensors has that name."""
+    with unfinished(folder) as partial:
+        sha256 = write_tensors(partial, tensors)
+        file = folder / f"{name}_{sha256[:12]}.safetensors"
+        os.replace(partial, file)
+    return {"tensors": file.name, "sha256": sha256}
+
+
+def read_entry(folder: Path, entry: Mapping[str, str], device: torch.device | str = "cpu") -> dict[str, Tensor]:
+    """The tensors of an entry; CheckpointError names the file if it is missing or damaged."""
+    file = folder / Path(entry["tensors"]).name
+    if not file.is_file():
+        raise CheckpointError(f"{file} is missing; restore it from a copy")
+    if _sha256(file) != entry["sha256"]:
+        raise CheckpointError(f"{file.name} is damaged: its checksum is not the one that was written; restore it from a copy")
+    try:
+        return load_file(file, device=str(device))
+    except SafetensorError as error:
+        raise CheckpointError(f"{file.name} is not whole ({error}); restore it from a copy") from error
+
+
+@contextmanager
+def unfinished(folder: Path) -> Iterator[Path]:
+    """A name to write to first. Always the same, so that what a kill left there is overwritten."""
+    partial = folder / ".unfinished"
+    try:
+        yield partial
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _sha256(file: Path) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as opened:
+        while block := opened.read(HASHED):
+            digest.update(block)
     return digest.hexdigest()
 
 
