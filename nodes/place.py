@@ -65,9 +65,9 @@ def places(prefix: str, size: tuple[int, int] = (0, 0)) -> list[Place]:
 
 
 def all_places() -> list[str]:
-    """Every rollout in the output folder, as paths below it, newest first."""
+    """Every rollout in the output folder and two levels of folders below it, as paths below it, newest first."""
     output = Path(folder_paths.get_output_directory())
-    found = list(output.glob(f"**/*_{_SESSION}/{_INDEX}"))
+    found = [index for level in ("", "*/", "*/*/") for index in output.glob(f"{level}*_{_SESSION}/{_INDEX}")]
     found.sort(key=lambda index: -index.stat().st_mtime)
     return [_below_output(index.parent) for index in found]
 
