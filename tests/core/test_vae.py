@@ -14,6 +14,7 @@ from safetensors import safe_open
 from wm_core.config import RELEASED_VAE, VAEConfig
 from wm_core.errors import ConfigError, ShapeError
 from wm_core.vae import VideoVAE, blocks, vae_config_from_dict
+from wm_core.vae.blocks import LayerSpec, VideoConv
 
 TINY = VAEConfig(
     latent_channels=4,
@@ -265,3 +266,14 @@ def boxes_under_a_sky(*, frames: int, height: int, width: int) -> torch.Tensor:
             picture = torch.where(inside, colour, picture)
         pictures.append(picture)
     return torch.stack(pictures, dim=1).unsqueeze(0)
+
+
+@pytest.mark.parametrize("size", [(4, 6), (5, 8), (8, 5), (5, 7), (2, 3), (1, 2)])
+@pytest.mark.parametrize("frames", [3, 5])
+def test_a_small_convolution_in_two_halves_equals_the_whole(size, frames):
+    """Small inputs go through in halves on a CPU; sizes whose height, width or neither can be halved."""
+    torch.manual_seed(0)
+    conv = VideoConv(6, 4, LayerSpec(operations=torch.nn, causal=True, padding_mode="zeros"))
+    padded = torch.randn(1, 6, frames, size[0] + 2, size[1] + 2)
+    with torch.no_grad():
+        assert_close(conv._convolved(padded), conv.conv(padded), 1e-6)
