@@ -273,7 +273,7 @@ def boxes_under_a_sky(*, frames: int, height: int, width: int) -> torch.Tensor:
 def test_a_small_convolution_in_two_halves_equals_the_whole(size, frames):
     """Small inputs go through in halves on a CPU; sizes whose height, width or neither can be halved."""
     torch.manual_seed(0)
-    conv = VideoConv(6, 4, LayerSpec(torch.nn, causal=True, padding_mode="zeros", norm_eps=1e-6))
-    padded = torch.randn(1, 6, frames, size[0] + 2, size[1] + 2)
+    conv = VideoConv(6, 4, LayerSpec(torch.nn, causal=True, padding_mode="zeros", norm_eps=1e-6, dtype=torch.float64))
+    padded = torch.randn(1, 6, frames, size[0] + 2, size[1] + 2, dtype=torch.float64)
     with torch.no_grad():
-        assert_close(conv._convolved(padded), conv.conv(padded), 1e-6)
+        assert_close(conv._convolved(padded), conv.conv(padded), 1e-12)
