@@ -52,8 +52,14 @@ class Place:
 
 
 def new_place(prefix: str, size: tuple[int, int] = (0, 0)) -> Place:
-    """A folder that does not exist yet, numbered as core numbers what it saves. size: (h, w), for %height%, %width%."""
+    """A folder for a new rollout, numbered as core numbers what it saves. size: (h, w), for %height%, %width%.
+
+    One that was left by a kill before its first chunk was saved is taken again.
+    """
     folder, name, counter = _named(prefix, size)
+    for begun in sorted(folder.glob(f"{glob.escape(name)}_*_{_SESSION}")):
+        if not (begun / _INDEX).is_file() and not Place(begun).is_finished:
+            return Place(begun)
     return Place(folder / f"{name}_{counter:05}_{_SESSION}")
 
 

@@ -96,7 +96,7 @@ class SanaWMLoadSession(io.ComfyNode):
 def _copy(rollout: OpenRollout, place: Place, metadata: dict[str, str]) -> None:
     """The session, and the film and picture that belong to it, into a folder of their own."""
     try:
-        place.folder.mkdir(parents=True)
+        place.folder.mkdir(parents=True, exist_ok=True)
         for name in (FILM, LAST_FRAME):
             shutil.copyfile(rollout.folder / name, place.folder / name)
     except FileNotFoundError as error:

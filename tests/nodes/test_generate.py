@@ -215,6 +215,15 @@ def test_killed_after_the_last_chunk_only_the_video_is_made(parts, told, straigh
     assert not [text for text in told() if "made again, chunk" in text]
 
 
+def test_a_folder_that_a_kill_left_without_a_session_is_taken_again(parts, told, straight, host_folders):
+    left = host_folders / "output" / "video" / "film_00001_session"
+    left.mkdir(parents=True)
+    (left / "film.mp4").write_bytes(b"half a fragment")
+    video, *_ = generate(parts)
+    assert video.get_stream_source() == str(left.with_name("film_00001_.mp4"))
+    assert np.array_equal(frames_of(video), frames_of(straight[0]))
+
+
 def test_extended_equals_made_in_one_go(parts, told, straight):
     video, latent, session, _ = extend(parts, straight[2])
     frames = frames_of(video)
