@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import logging
 import os
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from rollout_nodes import generate
+
+from tools.make_streaming_models import CAUSAL_VAE, PROMPTS, STREAMING_WORLD, make_streaming_models
 
 ROOT = Path(__file__).resolve().parents[2]
 PACK = "sana_wm_pack"
@@ -69,3 +73,39 @@ def pack(host) -> ModuleType:
         sys.modules[PACK] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(sys.modules[PACK])
     return sys.modules[PACK]
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tiny")
+    make_streaming_models(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def parts(pack, models):
+    """What the loader nodes give: model, vae, two prompts."""
+    from sana_wm_pack.nodes import native, text
+    from sana_wm_pack.wm_core.checkpoint import open_vae, open_world
+    from sana_wm_pack.wm_core.text import load_embedding
+
+    model = native.world_model(open_world(models / STREAMING_WORLD.path))
+    vae = native.video_vae(*open_vae(models / CAUSAL_VAE.path))
+    return model, vae, *(text.conditioning_of(load_embedding(models / name)) for name in PROMPTS)
+
+
+@pytest.fixture
+def told(host_folders, caplog, pack):
+    """told(): what the nodes tell the user so far. Nothing of the host is left interrupted."""
+    import comfy.model_management as management
+    import comfy.utils
+
+    caplog.set_level(logging.INFO, "sana_wm")
+    yield lambda: [record.getMessage() for record in caplog.records if record.name == "sana_wm"]
+    comfy.utils.set_progress_bar_global_hook(None)
+    management.interrupt_current_processing(False)
+
+
+@pytest.fixture
+def straight(parts, told):
+    return generate(parts, prefix="straight/film")
