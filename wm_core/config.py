@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from .errors import ConfigError
-from .shapes import Stride
+from .shapes import RELEASED_STRIDE, Stride
 
 
 @dataclass(frozen=True)
@@ -231,3 +231,109 @@ RELEASED_RECIPES = {  # variant -> how it was released
     "chunk-causal": RELEASED_SAMPLING,
     "streaming": SamplingConfig(steps=4, cfg=1.0, shift=8.0),
 }
+
+
+ROPE_KINDS = ("split", "interleaved")  # which channels of a head turn together: i and i + d/2, or 2i and 2i + 1
+
+
+@dataclass(frozen=True)
+class RefinerConfig:
+    """Second stage: the video stream of LTX-2 (arXiv 2601.03233). Every default is the released model's.
+
+    `rope` has none: both kinds have the same names and shapes, published defaults contradict the released file, and the
+    wrong one gives a still picture of mush. It is read from what the file says.
+    """
+
+    rope: str
+    in_channels: int = 128
+    out_channels: int = 128
+    depth: int = 48
+    num_heads: int = 32
+    head_dim: int = 128
+    mlp_ratio: int = 4
+    caption_channels: int = 3840
+    norm_eps: float = 1e-6
+    rope_theta: float = 10000.0
+    rope_span: tuple[float, float, float] = (20.0, 2048.0, 2048.0)  # seconds, rows and columns (pixels) of a full turn
+    rope_double: bool = True  # frequencies computed in float64 before they are rounded
+    stride: Stride = RELEASED_STRIDE  # of the video VAE, whose latents it refines
+
+    def __post_init__(self) -> None:
+        _check_rope(self.rope)
+        if self.head_dim % 2 or min(self.depth, self.num_heads, self.head_dim, self.mlp_ratio) < 1:
+            raise ConfigError(
+                "depth, num_heads and mlp_ratio must be positive and head_dim even, got "
+                f"{self.depth}, {self.num_heads}, {self.mlp_ratio} and {self.head_dim}"
+            )
+
+    @property
+    def hidden_size(self) -> int:
+        return self.num_heads * self.head_dim
+
+
+@dataclass(frozen=True)
+class ConnectorConfig:
+    """Between the text encoder and the refiner: one projection and a small transformer. Defaults as released."""
+
+    rope: str
+    caption_channels: int = 3840
+    encoder_layers: int = 49  # hidden states of the text encoder that are packed: its embedding and 48 layers
+    depth: int = 2
+    num_heads: int = 30
+    head_dim: int = 128
+    registers: int = 128  # learned tokens that stand where there is no text; 0: none
+    mlp_ratio: int = 4
+    norm_eps: float = 1e-6
+    rope_theta: float = 10000.0
+    rope_span: float = 4096.0  # tokens of a full turn
+    rope_double: bool = True
+
+    def __post_init__(self) -> None:
+        _check_rope(self.rope)
+        if self.num_heads * self.head_dim != self.caption_channels:
+            raise ConfigError(
+                f"num_heads * head_dim must be the {self.caption_channels} caption_channels, got "
+                f"{self.num_heads} * {self.head_dim}"
+            )
+
+
+def _check_rope(kind: str) -> None:
+    if kind not in ROPE_KINDS:
+        raise ConfigError(f"rope must be {' or '.join(ROPE_KINDS)}, got {kind!r}")
+
+
+RELEASED_SIGMAS = (0.909375, 0.725, 0.421875, 0.0)
+
+
+@dataclass(frozen=True)
+class RefinerRecipe:
+    """How the refiner was trained to be used. SANA-WM sec. 4.4.
+
+    block: latent frames refined together, 0 for the whole clip at once (the single-shot pass). window: latent frames
+    whose keys and values are kept, the sink's among them.
+    """
+
+    sigmas: tuple[float, ...] = RELEASED_SIGMAS
+    block: int = 3
+    sink: int = 1
+    window: int = 11
+
+    def __post_init__(self) -> None:
+        falls = all(a > b for a, b in zip(self.sigmas, self.sigmas[1:]))
+        if len(self.sigmas) < 2 or not falls or self.sigmas[0] > 1 or self.sigmas[-1] != 0:
+            raise ConfigError(
+                f"sigmas must fall from at most 1 to 0, got {self.sigmas}; the release uses {RELEASED_SIGMAS}"
+            )
+        if self.sink < 1 or self.block < 0 or self.window < self.sink:
+            raise ConfigError(
+                "sink must be at least 1, block at least 0 and window at least the sink, got "
+                f"{self.sink}, {self.block} and {self.window}; the release uses 1, 3 and 11"
+            )
+
+    @property
+    def history(self) -> int:
+        """Refined latent frames that a block may look back at."""
+        return self.window - self.sink
+
+
+RELEASED_REFINING = RefinerRecipe()

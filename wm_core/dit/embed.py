@@ -27,13 +27,17 @@ class PatchEmbed(nn.Module):
         return self.proj(rearrange(x, "b c (t p) (h q) (w r) -> b t (h w) (c p q r)", p=p, q=q, r=r))
 
 
-def sinusoid(sigma: Tensor) -> Tensor:
-    """Noise levels in [0, 1], any shape, to (..., 256): cosines first, timestep 1000 * sigma truncated to an integer."""
-    timestep = torch.floor(sigma.float() * 1000 + ROUNDING)  # fp32: sigma arithmetic
+def sinusoid(timestep: Tensor) -> Tensor:
+    """Timesteps in thousandths, float32, any shape, to (..., 256): cosines first."""
     half = TIME_CHANNELS // 2
-    frequency = torch.exp(-math.log(10000.0) / half * torch.arange(half, device=sigma.device, dtype=torch.float32))
+    frequency = torch.exp(-math.log(10000.0) / half * torch.arange(half, device=timestep.device, dtype=torch.float32))
     angle = timestep[..., None] * frequency
     return torch.cat([angle.cos(), angle.sin()], -1)
+
+
+def whole_thousandths(sigma: Tensor) -> Tensor:
+    """Noise levels in [0, 1] to timesteps truncated to whole thousandths, as stage 1 was trained."""
+    return torch.floor(sigma.float() * 1000 + ROUNDING)  # fp32: sigma arithmetic
 
 
 class TimestepEmbed(nn.Module):
@@ -45,7 +49,7 @@ class TimestepEmbed(nn.Module):
 
     def forward(self, sigma: Tensor, dtype: torch.dtype) -> Tensor:
         """(b, t) -> (b, t, hidden)."""
-        return self.mlp(sinusoid(sigma).to(dtype))
+        return self.mlp(sinusoid(whole_thousandths(sigma)).to(dtype))
 
 
 class _Mlp(nn.Module):

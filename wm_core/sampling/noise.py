@@ -7,6 +7,8 @@ from torch import Tensor
 
 _STRIDE = 0x9E3779B97F4A7C15  # of the splitmix64 sequence: neighbouring seeds and chunks share no generator
 
+_REFINER = 0x5DEECE66D1B54A32  # sets the refiner's draws apart from stage 1's
+
 
 def chunk_noise(seed: int, chunk: int, shape: tuple[int, ...]) -> Tensor:
     """Standard normal float32 on the CPU for one chunk; the same on every machine for the same arguments."""
@@ -17,3 +19,8 @@ def chunk_noise(seed: int, chunk: int, shape: tuple[int, ...]) -> Tensor:
 def whole_noise(seed: int, shape: tuple[int, ...]) -> Tensor:
     """Noise of a whole video in one draw, as the released code draws it."""
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def refiner_noise(seed: int, frame: int, shape: tuple[int, ...]) -> Tensor:
+    """The same for the refiner's block that begins at a latent frame; never what stage 1 drew for any chunk."""
+    return chunk_noise(seed ^ _REFINER, frame, shape)

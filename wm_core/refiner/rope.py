@@ -1,0 +1,84 @@
+"""Rotary positions of LTX-2: seconds, rows and columns, spread over the channels of all heads together.
+
+A position p in a span of s gives the fraction 2 p / s - 1, each of `count` frequencies from pi/2 to theta * pi/2 an angle;
+the angles of the axes alternate channel by channel, and what is left over at the front does not turn.
+LTX-Video (arXiv 2501.00103) sec. 2, LTX-2 (arXiv 2601.03233).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from ..shapes import Stride
+
+
+@dataclass(frozen=True, eq=False)
+class Rotation:
+    """One angle for every token, head and channel pair: cos and sin (n, h, d / 2), float32 whatever the model's dtype."""
+
+    cos: Tensor
+    sin: Tensor
+
+    @cached_property
+    def turn(self) -> Tensor:
+        """The same as complex numbers. Made once for all layers and steps of a block."""
+        return torch.complex(self.cos, self.sin)
+
+
+def rotation_of(
+    positions: Tensor, span: Sequence[float], heads: int, head_dim: int, *, theta: float, double: bool
+) -> Rotation:
+    """positions (n, axes) float32 in the units of span (axes,)."""
+    axes, pairs = positions.shape[1], heads * head_dim // 2
+    wide = torch.float64 if double else torch.float32
+    even = torch.linspace(0, 1, pairs // axes, dtype=wide, device=positions.device)
+    frequency = (theta**even * (math.pi / 2)).float()
+    # fp32: angles reach theta * pi / 2, where the last bit is a thousandth; the model was trained with these roundings.
+    fraction = positions.float() / torch.tensor(span, dtype=torch.float32, device=positions.device)
+    angle = ((fraction * 2 - 1)[:, :, None] * frequency).transpose(1, 2).flatten(1)
+    still = angle.new_zeros(len(angle), pairs - angle.shape[1])
+    angle = torch.cat([still, angle], 1).unflatten(1, (heads, head_dim // 2))
+    return Rotation(angle.cos(), angle.sin())
+
+
+def video_positions(start: int, grid: tuple[int, int, int], stride: Stride, fps: float, device=None) -> Tensor:
+    """Middles of the latents of `grid` = (t, h, w), in seconds and pixels: (t h w, 3); `start` is the first's index.
+
+    Latent f covers pixel frames [t f - t + 1, t f + 1), the first of all only the first picture.
+    """
+    t, h, w = grid
+    first = torch.arange(start, start + t, dtype=torch.float32, device=device) * stride.t
+    begins, ends = ((first + shift).clamp(min=0) / fps for shift in (1 - stride.t, 1.0))
+    axes = [(begins + ends) / 2]
+    for count, pixels in ((h, stride.h), (w, stride.w)):
+        axes.append((torch.arange(count, dtype=torch.float32, device=device) + 0.5) * pixels)
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).flatten(0, 2)
+
+
+def rotate(x: Tensor, rotation: Rotation, kind: str) -> Tensor:
+    """Turn the channel pairs of x (b, n, h, d) by the angle of their token and head; same dtype. kind: see ROPE_KINDS."""
+    return _ROTATIONS[kind](x, rotation)
+
+
+def _rotate_halves(x: Tensor, rotation: Rotation) -> Tensor:
+    """Pairs (i, i + d / 2)."""
+    real, imaginary = x.to(torch.promote_types(x.dtype, torch.float32)).chunk(2, -1)  # fp32: as in _rotate_neighbours
+    cos, sin = rotation.cos, rotation.sin
+    turned = (torch.addcmul(real * cos, imaginary, sin, value=-1), torch.addcmul(imaginary * cos, real, sin))
+    return torch.cat(turned, -1).to(x.dtype)
+
+
+def _rotate_neighbours(x: Tensor, rotation: Rotation) -> Tensor:
+    """Pairs (2i, 2i + 1)."""
+    wide = torch.promote_types(x.dtype, torch.float32)  # fp32: angles lose their meaning in bfloat16
+    pairs = torch.view_as_complex(x.to(wide).unflatten(-1, (-1, 2)))
+    return torch.view_as_real(pairs * rotation.turn).flatten(-2).to(x.dtype)
+
+
+_ROTATIONS = {"split": _rotate_halves, "interleaved": _rotate_neighbours}
