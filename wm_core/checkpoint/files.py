@@ -62,10 +62,10 @@ class WeightFile:
         return tensors
 
 
-def open_weights(path: str | Path, layouts: tuple[Layout, ...] = LAYOUTS) -> WeightFile:
+def open_weights(path: str | Path, layouts: tuple[Layout, ...] = LAYOUTS, *, whole: bool = False) -> WeightFile:
     """Open a .safetensors file, an index of shards, any shard whose index lies beside it, or a folder that holds one.
 
-    layouts: which models to look for among the keys. CheckpointError: missing, cut off, not safetensors, a shard is
+    layouts: which models to look for among the keys. whole: keep all keys, whatever prefix they have. CheckpointError: missing, cut off, not safetensors, a shard is
     missing, or the config.json beside it is broken.
     """
     path = _find(Path(path))
@@ -80,8 +80,8 @@ def open_weights(path: str | Path, layouts: tuple[Layout, ...] = LAYOUTS) -> Wei
             if key in shards:
                 raise CheckpointError(f"{key} is in both {shards[key].name} and {file.name}; download them again")
             shards[key], shapes[key], dtypes[key] = file, shape, dtype
-    prefix = known_prefix(shapes, layouts)
-    inside = {key[len(prefix) :]: key for key in shapes if _belongs(key, prefix)}
+    prefix = "" if whole else known_prefix(shapes, layouts)
+    inside = {key[len(prefix) :]: key for key in shapes if whole or _belongs(key, prefix)}
     return WeightFile(
         path=path,
         shapes={name: shapes[key] for name, key in inside.items()},

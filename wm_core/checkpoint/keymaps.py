@@ -60,6 +60,43 @@ VAE_RENAMES = (
     (r"per_channel_statistics\.std-of-means", r"latents_std"),
 )
 
+# Original LTX-2 names -> diffusers names, which are ours.
+REFINER_RENAMES = (
+    (r"patchify_proj\.(.+)", r"proj_in.\1"),
+    (r"adaln_single\.(.+)", r"time_embed.\1"),
+    (r"(transformer_blocks\.\d+\.attn[12])\.q_norm\.(.+)", r"\1.norm_q.\2"),
+    (r"(transformer_blocks\.\d+\.attn[12])\.k_norm\.(.+)", r"\1.norm_k.\2"),
+)
+
+# The audio half of LTX-2, 5.8 of its 18.9 billion parameters: never run and never read.
+REFINER_IGNORED = (
+    r"audio_.+",
+    r"transformer_blocks\.\d+\.(audio_.+|video_to_audio_attn\..+)",
+    r"transformer_blocks\.\d+\.(video_a2v_cross_attn_scale_shift_table|scale_shift_table_a2v_ca_(video|audio))",
+    r"(av_cross_attn|av_ca)_.+",
+    r"(video|audio)_embeddings_connector\..+",  # a model of its own in the same file
+)
+
+CONNECTOR_RENAMES = (
+    (r"text_embedding_projection\.(aggregate_embed\.)?weight", r"text_proj_in.weight"),
+    (
+        r"(?:model\.diffusion_model\.)?video_embeddings_connector\.transformer_1d_blocks\.(\d+)\.attn1\.([qk])_norm\.(.+)",
+        r"video_connector.transformer_blocks.\1.attn1.norm_\2.\3",
+    ),
+    (
+        r"(?:model\.diffusion_model\.)?video_embeddings_connector\.transformer_1d_blocks\.(.+)",
+        r"video_connector.transformer_blocks.\1",
+    ),
+    (r"(?:model\.diffusion_model\.)?video_embeddings_connector\.(.+)", r"video_connector.\1"),
+)
+# Of a file that holds the connectors among other models only their own names count.
+CONNECTOR_IGNORED = (
+    r"audio_connector\..+",
+    r"(?:model\.diffusion_model\.)?audio_embeddings_connector\..+",
+    r"model\.diffusion_model\.(?!(video|audio)_embeddings_connector\.).+",
+    r"(vae|audio_vae|vocoder|first_stage_model|text_encoders)\..+",
+)
+
 VAE_IGNORED = (r"per_channel_statistics\.(channel|mean-of-stds|mean-of-stds_over_std-of-means)",)
 
 
@@ -82,6 +119,38 @@ WORLD_LAYOUTS = (
         "SANA-WM stage 1, diffusers names",
         ("t_embedder.linear_1.weight", "plucker_embedder.proj.weight"),
         _WORLD_ADVICE,
+    ),
+)
+_REFINER_ADVICE = "load it with Load LTX-2 Refiner"
+REFINER_LAYOUTS = (
+    Layout(
+        "LTX-2 transformer, diffusers names",
+        ("time_embed.emb.timestep_embedder.linear_1.weight", "transformer_blocks.0.attn1.to_q.weight", "proj_in.weight"),
+        _REFINER_ADVICE,
+    ),
+    Layout(
+        "LTX-2 transformer, original names",
+        (
+            "adaln_single.emb.timestep_embedder.linear_1.weight",
+            "transformer_blocks.0.attn1.to_q.weight",
+            "patchify_proj.weight",
+        ),
+        _REFINER_ADVICE,
+    ),
+)
+CONNECTOR_LAYOUTS = (
+    Layout(
+        "LTX-2 text connectors, diffusers names",
+        ("text_proj_in.weight", "video_connector.transformer_blocks.0.attn1.to_q.weight"),
+        _REFINER_ADVICE,
+    ),
+    Layout(
+        "LTX-2 text connectors, original names",
+        (
+            "text_embedding_projection.aggregate_embed.weight",
+            "model.diffusion_model.video_embeddings_connector.transformer_1d_blocks.0.attn1.to_q.weight",
+        ),
+        _REFINER_ADVICE,
     ),
 )
 VAE_LAYOUTS = (
@@ -114,8 +183,8 @@ FOREIGN = (
         r".*[._](lora_(A|B|up|down)|hada_w1_a|lokr_w1)\b.*",
         "load the base model and connect a LoRA loader to it",
     ),
-    Foreign("LTX-2 transformer", r"transformer_blocks\.0\.audio_attn1\.to_q\.weight"),
-    Foreign("LTX-2 text connectors", r"(video_embeddings_connector|video_connector)\..+"),
+    Foreign("LTX-2 transformer", r"transformer_blocks\.0\.audio_attn1\.to_q\.weight", _REFINER_ADVICE),
+    Foreign("LTX-2 text connectors", r"(video_embeddings_connector|video_connector)\..+", _REFINER_ADVICE),
     Foreign("LTX-Video, SANA or PixArt in diffusers names", r"transformer_blocks\.0\.attn1\.to_q\.weight"),
     Foreign("Wan transformer", r"blocks\.0\.(self_attn\.q|attn1\.to_q)\.weight"),
     Foreign("SANA or SANA-Video without camera", r"t_block\.1\.weight"),

@@ -12,7 +12,17 @@ from ..config import DiTConfig, VAEConfig
 from ..dit import WorldDiT
 from ..errors import CheckpointError
 from .files import WeightFile, some
-from .keymaps import SOFTMAX_BLOCK_IGNORED, VAE_IGNORED, VAE_RENAMES, WORLD_IGNORED, WORLD_RENAMES
+from .keymaps import (
+    CONNECTOR_IGNORED,
+    CONNECTOR_RENAMES,
+    REFINER_IGNORED,
+    REFINER_RENAMES,
+    SOFTMAX_BLOCK_IGNORED,
+    VAE_IGNORED,
+    VAE_RENAMES,
+    WORLD_IGNORED,
+    WORLD_RENAMES,
+)
 
 READABLE = ("F32", "BF16", "F16", "F64")
 SCALES = re.compile(r".*\.(scale_weight|scale_input|weight_scale|input_scale|comfy_quant)|scaled_fp8")
@@ -29,6 +39,16 @@ def world_names(keys: Iterable[str], config: DiTConfig, what: str = "the file") 
 def vae_names(keys: Iterable[str], config: VAEConfig, what: str = "the file") -> dict[str, str]:
     """The same for the video VAE, in diffusers or original names."""
     return _names(keys, VAE_RENAMES, VAE_IGNORED, what)
+
+
+def refiner_names(keys: Iterable[str], what: str = "the file") -> dict[str, str]:
+    """The same for the refiner's video path, in diffusers or original names; audio is left out."""
+    return _names(keys, REFINER_RENAMES, REFINER_IGNORED, what)
+
+
+def connector_names(keys: Iterable[str], what: str = "the file") -> dict[str, str]:
+    """The same for the text connectors, alone or among the other models of one file."""
+    return _names(keys, CONNECTOR_RENAMES, CONNECTOR_IGNORED, what)
 
 
 def fit_world_weights(weights: Mapping[str, Tensor], config: DiTConfig) -> dict[str, Tensor]:

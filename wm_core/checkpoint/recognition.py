@@ -7,7 +7,17 @@ from collections.abc import Collection
 from pathlib import Path
 
 from ..errors import CheckpointError
-from .keymaps import FOREIGN, FOREIGN_VAES, PREFIXES, VAE_LAYOUTS, WORLD_LAYOUTS, Foreign, Layout
+from .keymaps import (
+    CONNECTOR_LAYOUTS,
+    FOREIGN,
+    FOREIGN_VAES,
+    PREFIXES,
+    REFINER_LAYOUTS,
+    VAE_LAYOUTS,
+    WORLD_LAYOUTS,
+    Foreign,
+    Layout,
+)
 
 LAYOUTS = (*WORLD_LAYOUTS, *VAE_LAYOUTS)
 # The order counts: a SANA-WM file has all names of one without camera, an LTX-2 checkpoint holds a VAE as well.
@@ -29,9 +39,9 @@ def known_prefix(keys: Collection[str], layouts: tuple[Layout, ...] = LAYOUTS) -
     return next(found, "")
 
 
-def recognise(keys: Collection[str]) -> Layout | None:
+def recognise(keys: Collection[str], layouts: tuple[Layout, ...] = LAYOUTS) -> Layout | None:
     """The layout whose names are all there, without a prefix."""
-    return next((layout for layout in LAYOUTS if all(name in keys for name in layout.has)), None)
+    return next((layout for layout in layouts if all(name in keys for name in layout.has)), None)
 
 
 def refusal(path: Path, keys: Collection[str], wanted: tuple[Layout, ...]) -> CheckpointError:
