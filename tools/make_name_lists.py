@@ -22,6 +22,12 @@ Shapes = dict[str, list[int]]
 
 # What each list was made from, written into it; vae.json has no place for it.
 DERIVED_FROM = {
+    "connectors_diffusers": "LTX2TextConnectors() of diffusers 0.42.1, state dict on the meta device",
+    "ltx2_original": (
+        "refiner_diffusers.json and connectors_diffusers.json under the names of original LTX-2 checkpoints: the mapping "
+        "of diffusers' single-file loader, backwards. No original file was at hand"
+    ),
+    "refiner_diffusers": "SanaWMLTX2RefinerTransformer3DModel() of diffusers 0.42.1, state dict on the meta device",
     "world_diffusers": "SanaWMTransformer3DModel() of diffusers 0.42.1, state dict on the meta device",
     "world_released": (
         "world_diffusers.json with t_embedder.linear_{1,2} as t_embedder.mlp.{0,2}, plus pos_embed and "
@@ -53,6 +59,22 @@ ORIGINAL_VAE_NAMES = (
     (r"latents_std", lambda m: "per_channel_statistics.std-of-means"),
 )
 
+# diffusers name -> original name, all rows that match.
+ORIGINAL_REFINER_NAMES = (
+    (r"^(audio_)?proj_in\.", r"\1patchify_proj."),
+    (r"^(audio_)?time_embed\.", r"\1adaln_single."),
+    (r"^av_cross_attn_(video|audio)_scale_shift\.", r"av_ca_\1_scale_shift_adaln_single."),
+    (r"^av_cross_attn_video_a2v_gate\.", r"av_ca_a2v_gate_adaln_single."),
+    (r"^av_cross_attn_audio_v2a_gate\.", r"av_ca_v2a_gate_adaln_single."),
+    (r"\.(video|audio)_a2v_cross_attn_scale_shift_table$", r".scale_shift_table_a2v_ca_\1"),
+    (r"\.norm_([qk])\.", r".\1_norm."),
+)
+ORIGINAL_CONNECTOR_NAMES = (
+    (r"^(video|audio)_connector\.", r"\1_embeddings_connector."),
+    (r"\.transformer_blocks\.", r".transformer_1d_blocks."),
+    (r"\.norm_([qk])\.", r".\1_norm."),
+)
+
 
 def released_world_name(name: str) -> str:
     """A diffusers name of the stage-1 model as the release has it."""
@@ -66,6 +88,24 @@ def original_vae_name(name: str) -> str:
     for pattern, rename in ORIGINAL_VAE_NAMES:
         if match := re.fullmatch(pattern, name):
             return rename(match)
+    return name
+
+
+def original_refiner_name(name: str) -> str:
+    """A diffusers name of the LTX-2 transformer as original files have it, with their prefix."""
+    return "model.diffusion_model." + _replaced(name, ORIGINAL_REFINER_NAMES)
+
+
+def original_connector_name(name: str) -> str:
+    """A diffusers name of the text connectors as original files have it."""
+    if name == "text_proj_in.weight":
+        return "text_embedding_projection.aggregate_embed.weight"
+    return "model.diffusion_model." + _replaced(name, ORIGINAL_CONNECTOR_NAMES)
+
+
+def _replaced(name: str, rows: tuple[tuple[str, str], ...]) -> str:
+    for pattern, replacement in rows:
+        name = re.sub(pattern, replacement, name)
     return name
 
 
@@ -102,7 +142,32 @@ def vae_original_names() -> Shapes:
     return {original_vae_name(name): shape for name, shape in vae_names().items()} | VAE_NEVER_READ
 
 
+def refiner_diffusers_names() -> Shapes:
+    """{name: shape} of the LTX-2 transformer in diffusers, its audio half included."""
+    from diffusers import SanaWMLTX2RefinerTransformer3DModel
+
+    with torch.device("meta"):
+        return _shapes(SanaWMLTX2RefinerTransformer3DModel())
+
+
+def connectors_diffusers_names() -> Shapes:
+    """{name: shape} of its text connectors, likewise."""
+    from diffusers.pipelines.ltx2 import LTX2TextConnectors
+
+    with torch.device("meta"):
+        return _shapes(LTX2TextConnectors())
+
+
+def ltx2_original_names() -> Shapes:
+    """{name: shape} of both in one original LTX-2 file."""
+    both = (refiner_diffusers_names(), original_refiner_name), (connectors_diffusers_names(), original_connector_name)
+    return {rename(name): shape for names, rename in both for name, shape in names.items()}
+
+
 LISTS = {
+    "connectors_diffusers": connectors_diffusers_names,
+    "ltx2_original": ltx2_original_names,
+    "refiner_diffusers": refiner_diffusers_names,
     "vae": vae_names,
     "vae_original": vae_original_names,
     "world_diffusers": world_diffusers_names,

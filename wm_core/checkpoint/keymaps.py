@@ -125,7 +125,11 @@ _REFINER_ADVICE = "load it with Load LTX-2 Refiner"
 REFINER_LAYOUTS = (
     Layout(
         "LTX-2 transformer, diffusers names",
-        ("time_embed.emb.timestep_embedder.linear_1.weight", "transformer_blocks.0.attn1.to_q.weight", "proj_in.weight"),
+        (
+            "time_embed.emb.timestep_embedder.linear_1.weight",
+            "transformer_blocks.0.attn1.to_q.weight",
+            "proj_in.weight",
+        ),
         _REFINER_ADVICE,
     ),
     Layout(

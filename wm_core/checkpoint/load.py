@@ -9,10 +9,12 @@ from torch import Tensor, nn
 
 from ..config import DiTConfig, VAEConfig
 from ..dit import WorldDiT
+from ..refiner import TextConnector, VideoRefiner
 from ..vae import VideoVAE
 from .files import WeightFile
 from .layouts import read_fitting, vae_names
 from .recognition import recognise
+from .refiner_file import ConnectorFile, RefinerFile, open_connectors, open_refiner
 from .vae_file import open_vae
 from .world_file import WorldFile, open_world
 
@@ -61,6 +63,46 @@ def load_video_vae(
     model = VideoVAE(config, operations, device="meta")
     model.load_state_dict(read_vae_weights(file, config), assign=True)
     return _placed(model, dtype, device)
+
+
+def load_refiner(
+    path: str | Path,
+    *,
+    rope: str | None = None,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+    operations=nn,
+) -> VideoRefiner:
+    """The refiner's video path; dtype and device as in `load_world_model`, errors and rope as in `open_refiner`."""
+    opened = open_refiner(path, rope=rope)
+    model = VideoRefiner(opened.config, operations, device="meta")
+    model.load_state_dict(read_refiner_weights(opened), assign=True)
+    return _placed(model, dtype, device)
+
+
+def read_refiner_weights(opened: RefinerFile) -> dict[str, Tensor]:
+    """State dict of VideoRefiner(opened.config), memory-mapped: of the audio half not a byte is read."""
+    return read_fitting(opened.file, opened.names, VideoRefiner(opened.config, device="meta"), opened.layout)
+
+
+def load_connectors(
+    path: str | Path,
+    *,
+    rope: str | None = None,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+    operations=nn,
+) -> TextConnector:
+    """The refiner's text connectors, likewise."""
+    opened = open_connectors(path, rope=rope)
+    model = TextConnector(opened.config, operations, device="meta")
+    model.load_state_dict(read_connector_weights(opened), assign=True)
+    return _placed(model, dtype, device)
+
+
+def read_connector_weights(opened: ConnectorFile) -> dict[str, Tensor]:
+    """State dict of TextConnector(opened.config), likewise."""
+    return read_fitting(opened.file, opened.names, TextConnector(opened.config, device="meta"), opened.layout)
 
 
 def _placed(model: nn.Module, dtype: torch.dtype | None, device: torch.device | str | None) -> nn.Module:

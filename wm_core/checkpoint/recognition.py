@@ -30,6 +30,14 @@ _WANTED = {
         "choose a file of SANA-WM's stage 1, about 10 GB as released or 5.3 GB in bf16",
     ),
     VAE_LAYOUTS: ("an LTX-2 video VAE", "choose the video VAE of LTX-2, about 2.4 GB"),
+    REFINER_LAYOUTS: (
+        "an LTX-2 transformer",
+        "choose the transformer of SANA-WM's refiner, about 38 GB as released",
+    ),
+    CONNECTOR_LAYOUTS: (
+        "the text connectors of LTX-2",
+        "choose those of SANA-WM's refiner, in its folder connectors, about 2.9 GB",
+    ),
 }
 
 
