@@ -140,5 +140,3 @@ def test_connectors(rope, registers, tokens, valid):
         got = ours.eval()(pack_hidden_states(states[:, tokens - valid :]), length=tokens)
     assert counted.all()
     assert_close(got, want, TOLERANCE)
-
-

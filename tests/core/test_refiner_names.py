@@ -18,7 +18,9 @@ PREFIX = "model.diffusion_model."
 
 
 def listed(name):
-    return {key: tuple(shape) for key, shape in json.loads((GOLDEN / "names" / f"{name}.json").read_text())["names"].items()}
+    return {
+        key: tuple(shape) for key, shape in json.loads((GOLDEN / "names" / f"{name}.json").read_text())["names"].items()
+    }
 
 
 def shapes_of(names, shapes):
