@@ -2,6 +2,9 @@
 
 from .colour_match import ColourMatch
 from .film import FILM, LAST_FRAME, SIDECAR, open_film, read_last_frame, record, write_sidecar
+from .pair_drawing import draw_pair
+from .pair_report import report_pair
+from .pair_views import PairView, frame_pairs
 from .path_join import Meeting, compare_paths, join_paths, pose_jump
 from .resume import Found, find_session, planned_chunks
 from .run import Plan, PoseProvider, RolloutEvent, caught_up, given_path, open_session, run, step
@@ -25,6 +28,7 @@ __all__ = [
     "Join",
     "Joined",
     "Meeting",
+    "PairView",
     "Plan",
     "PoseProvider",
     "Prompt",
@@ -39,12 +43,14 @@ __all__ = [
     "VideoWriter",
     "caught_up",
     "compare_paths",
+    "draw_pair",
     "draw_seam",
     "eight_bit",
     "find_session",
     "fingerprint_cameras",
     "fingerprint_model",
     "finish",
+    "frame_pairs",
     "given_path",
     "in_pieces",
     "join_clips",
@@ -59,6 +65,7 @@ __all__ = [
     "read_last_frame",
     "read_outline",
     "record",
+    "report_pair",
     "run",
     "save_session",
     "seam_picture",
