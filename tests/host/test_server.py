@@ -60,6 +60,7 @@ def test_start_up_prints_no_error_of_ours(server, object_info):
             "SanaWMCameraFromActions",
             "SanaWMCameraPreset",
             "SanaWMCameraPreview",
+            "SanaWMCompare",
             "SanaWMContinueVideo",
             "SanaWMDecodeToVideo",
             "SanaWMExtend",
