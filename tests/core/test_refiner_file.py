@@ -50,7 +50,7 @@ def rewritten(path, change, metadata=None):
 
 @pytest.mark.parametrize("name", [name for name in REFINERS if name != "unstated"])
 def test_every_layout_gives_the_same_model(models, name):
-    folder, paths = models
+    _, paths = models
     opened = open_refiner(paths[name])
     assert opened.config == REFINER and "rope" not in opened.rope_source
     first = load_refiner(paths["diffusers"]).state_dict()
@@ -234,6 +234,6 @@ def test_leftovers_and_the_statistical_test(plain, change, words):
 
 
 def test_fingerprint_tool_writes_a_row_of_the_table(models):
-    row = eval("{" + row_of(models[1]["sharded"], "SANA-WM's refiner", True) + "}", {"Known": Known})  # noqa: S307
+    row = eval("{" + row_of(models[1]["sharded"], "SANA-WM's refiner", True) + "}", {"Known": Known})
     opened = open_refiner(models[1]["sharded"])
     assert row == {fingerprint(opened.file, opened.names): Known("SANA-WM's refiner", True)}
