@@ -50,6 +50,10 @@ class Block(nn.Module):
         fed = self.ff(modulated(rms_norm(x, eps), parts, ffn_shift, ffn_scale))
         return gated(x, fed, parts, ffn_gate)
 
+    def text_keys(self, text: Tensor) -> tuple[Tensor, Tensor]:
+        """K and V of a prompt (b, l, c) for this block, (b, l, h, d) each."""
+        return self.attn2.keys(text)
+
     def _look_around(self, x: Tensor, parts: Sequence[Part], ring: KVRing | None, layer: int, attend: Attend) -> Tensor:
         """Attention of each part to itself and to its past; the projections are made for all parts at once."""
         rope = self.config.rope

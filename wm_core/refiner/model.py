@@ -77,7 +77,7 @@ class VideoRefiner(nn.Module):
             )
         project = self.caption_projection
         text = project.linear_2(F.gelu(project.linear_1(context), approximate="tanh"))
-        return PromptKeys(tuple(block.attn2.keys(text) for block in self.transformer_blocks))
+        return PromptKeys(tuple(block.text_keys(text) for block in self.transformer_blocks))
 
     def level(self, sigma: float, dtype: torch.dtype, device=None) -> Level:
         """Modulation of a noise level in [0, 1], in the dtype of the activations."""
