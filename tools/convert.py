@@ -10,34 +10,23 @@ folder. One tensor at a time is in memory. The same input gives the same bytes; 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
-import os
 import re
-import shutil
 import sys
-import zlib
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from wm_core.checkpoint import PICKLES, VARIANTS, WorldFile, open_training_pickle, open_world, read_world_weights
 from wm_core.errors import CheckpointError
 
-# Widest first: in this order every tensor lies at a multiple of its width.
+from .streamed import WORDS, OnStep, Slot, check_target, describe, show_step, write_streamed
+
 DTYPES = {"fp64": torch.float64, "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-WORDS = {torch.float64: "F64", torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}  # of the format
 UNTOLD_NAMES = ("", "model", "pytorch_model", "diffusion_pytorch_model", "transformer", "dit", "sana_dit")
 FORMAT = "1"  # of the sana_wm.* metadata
-HASH_BLOCK = 1 << 22
-SAMPLED = 32  # tensors that are read back
-
-OnStep = Callable[[str, int, int], None]  # what is being done, bytes done, bytes in all
 
 
 @dataclass(frozen=True)
@@ -73,17 +62,10 @@ def convert(
     entries = _entries(opened, None if options.precision == "keep" else DTYPES[options.precision])
     precision = "+".join(name for name, dtype in DTYPES.items() if any(e.dtype == dtype for e in entries))
     target = _target(Path(source), target, opened, precision, options.force)
-    described = _describe(_files(opened), options.hashes, on_step)
-    metadata = dict(sorted((_metadata(opened, precision) | {"sana_wm.source": described}).items()))
-    partial = target.with_name(f"{target.name}.partial")  # one name, so that what a kill left is overwritten
-    try:
-        sums = _write(partial, entries, metadata, on_step)
-        _check_written(partial, entries, metadata, sums)
-        os.replace(partial, target)
-    except OSError as error:
-        raise CheckpointError(f"{target} cannot be written: {error}; free the space or choose another --out") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    described = describe(_files(opened), options.hashes, on_step)
+    metadata = metadata_of(opened, precision) | {"sana_wm.source": described}
+    slots = {e.name: Slot(e.dtype, tuple(e.source.shape)) for e in entries}
+    write_streamed(target, slots, metadata, ((e.name, _cast(e)) for e in entries), on_step)
     return target
 
 
@@ -98,7 +80,7 @@ def main() -> None:
     given = parser.parse_args()
     options = Options(given.precision, given.variant, not given.no_hash, given.force)
     try:
-        target = convert(given.source, given.out, options, _show)
+        target = convert(given.source, given.out, options, show_step)
     except (CheckpointError, OSError) as error:
         sys.exit(f"convert: {error}")
     except KeyboardInterrupt:
@@ -121,9 +103,9 @@ def _entries(opened: WorldFile, dtype: torch.dtype | None) -> list[Entry]:
     tensors = {released.get(key, key): tensor for key, tensor in opened.file.read(opened.file.shapes).items()}
     dtypes = {name: dtype or tensor.dtype for name, tensor in tensors.items()}
     for name, tensor in tensors.items():
-        if tensor.dtype not in WORDS:
+        if tensor.dtype not in DTYPES.values():
             raise CheckpointError(f"{name} is {tensor.dtype}, wanted floating point; choose another file")
-    order = list(WORDS)
+    order = list(DTYPES.values())
     names = sorted(tensors, key=lambda name: (order.index(dtypes[name]), name))
     return [Entry(name, tensors[name], dtypes[name]) for name in names]
 
@@ -133,14 +115,7 @@ def _target(source: Path, out: str | Path | None, opened: WorldFile, precision: 
     target = Path(out) if out else source.absolute().parent
     if target.is_dir():
         target = target / _safe_name(opened.info.name, opened.info.variant, precision)
-    if target.suffix != ".safetensors":
-        raise CheckpointError(f"--out must be a .safetensors file or an existing folder, got {target}")
-    if not target.parent.is_dir():
-        raise CheckpointError(f"there is no folder {target.parent} for {target.name}; make it or choose another --out")
-    if target.exists() and any(target.samefile(file) for file in _files(opened)):
-        raise CheckpointError(f"{target} is the source itself; choose another name with --out")
-    if target.exists() and not force:
-        raise CheckpointError(f"{target} exists; choose another name with --out, or replace it with --force")
+    check_target(target, _files(opened), force)
     return target
 
 
@@ -158,7 +133,7 @@ def _files(opened: WorldFile) -> list[Path]:
     return sorted(set(opened.file.shards.values())) or [opened.file.path]
 
 
-def _metadata(opened: WorldFile, precision: str) -> dict[str, str]:
+def metadata_of(opened: WorldFile, precision: str) -> dict[str, str]:
     """What the source says of itself, without what the conversion makes untrue, and what it became."""
     file, variant = opened.file, opened.info.variant
     kept = {k: v for k, v in file.metadata.items() if k.startswith(("sana_wm.", "modelspec.")) and "hash" not in k}
@@ -170,47 +145,6 @@ def _metadata(opened: WorldFile, precision: str) -> dict[str, str]:
     return kept | {"sana_wm.format": FORMAT, "sana_wm.variant": variant, "sana_wm.precision": precision}
 
 
-def _describe(files: list[Path], hashes: bool, on_step: OnStep) -> str:
-    """Names of the source's files, each with its SHA-256, or with size and time of change."""
-    total, done, parts = sum(file.stat().st_size for file in files), 0, []
-    for file in files:
-        if not hashes:
-            changed = datetime.fromtimestamp(int(file.stat().st_mtime), timezone.utc).isoformat()
-            parts.append(f"{file.name} {file.stat().st_size} bytes, changed {changed}")
-            continue
-        digest = hashlib.sha256()
-        with open(file, "rb") as f:
-            while block := f.read(HASH_BLOCK):
-                digest.update(block)
-                done += len(block)
-                on_step("hashing", done, total)
-        parts.append(f"{file.name} sha256:{digest.hexdigest()}")
-    return "; ".join(parts)
-
-
-def _write(path: Path, entries: list[Entry], metadata: Mapping[str, str], on_step: OnStep) -> dict[str, int]:
-    """Header, then each tensor's bytes without gaps, as the format wants; the checksum of each tensor."""
-    header, total, done, sums = {"__metadata__": metadata}, 0, 0, {}
-    for e in entries:
-        begin, total = total, total + e.source.numel() * e.dtype.itemsize
-        header[e.name] = {"dtype": WORDS[e.dtype], "shape": list(e.source.shape), "data_offsets": [begin, total]}
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # the data begin at a multiple of 8
-    free = shutil.disk_usage(path.parent).free
-    if total > free:
-        raise CheckpointError(f"{path.parent} has {free:,} bytes free, wanted {total:,}; choose another --out")
-    with open(path, "wb") as f:
-        f.write(len(text).to_bytes(8, "little") + text)
-        for e in entries:
-            content = _bytes(_cast(e))
-            done += f.write(content)
-            sums[e.name] = zlib.crc32(content)
-            on_step("writing", done, total)
-        f.flush()
-        os.fsync(f.fileno())
-    return sums
-
-
 def _cast(entry: Entry) -> Tensor:
     if entry.dtype == entry.source.dtype:
         return entry.source
@@ -219,30 +153,6 @@ def _cast(entry: Entry) -> Tensor:
         largest, word = entry.source.abs().max().item(), WORDS[entry.dtype]
         raise CheckpointError(f"{entry.name} reaches {largest:.3g}, too large for {word}; choose another --precision")
     return tensor
-
-
-def _bytes(tensor: Tensor) -> memoryview:
-    return memoryview(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
-
-
-def _check_written(path: Path, entries: list[Entry], metadata: Mapping[str, str], sums: Mapping[str, int]) -> None:
-    """CheckpointError unless names, metadata and the bytes of a sample read back as they were written."""
-    sample = [e.name for e in entries[:: max(1, len(entries) // SAMPLED)] + entries[-1:]]
-    try:
-        with safe_open(path, framework="pt") as f:
-            same = f.metadata() == metadata and set(f.keys()) == set(sums)
-            same = same and all(zlib.crc32(_bytes(f.get_tensor(name))) == sums[name] for name in sample)
-    except SafetensorError:
-        same = False
-    if not same:
-        raise CheckpointError(f"{path.name} does not read back as it was written; check the disk and convert again")
-
-
-def _show(what: str, done: int, total: int) -> None:
-    """One line that grows, on a terminal; elsewhere the end of each part."""
-    if done == total or sys.stderr.isatty():
-        end = "\n" if done == total else "\r"
-        print(f"{what}: {done / 1e9:.2f} of {total / 1e9:.2f} GB", end=end, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -211,7 +211,7 @@ def test_a_pickle_that_would_run_code_does_not(tmp_path, weights):
 
 def test_targets_that_are_refused(tmp_path, weights):
     source = convert(training_pickle(tmp_path, weights))
-    refused(tmp_path / "model.pt", "exists; choose another name with --out, or replace it with --force")
+    refused(tmp_path / "model.pt", "exists; choose another name, or replace it with --force")
     assert convert(tmp_path / "model.pt", options=Options(force=True)) == source
     refused(source, "is the source itself", target=source, options=Options(force=True))
     (tmp_path / "link.safetensors").symlink_to(source)
