@@ -23,6 +23,7 @@ from torch import Tensor
 from ..wm_core.attention import Attend
 from ..wm_core.camera import CameraConditions
 from ..wm_core.checkpoint import WeightFile, WorldFile, WorldInfo, read_vae_weights, read_world_weights
+from ..wm_core.checkpoint.quantised import read_quantised
 from ..wm_core.config import RELEASED_DIT, DiTConfig, VAEConfig
 from ..wm_core.dit import WorldConditions, WorldDiT, WorldState
 from ..wm_core.errors import ConfigError, ShapeError
@@ -31,6 +32,7 @@ from ..wm_core.shapes import chunk_lengths
 from ..wm_core.vae import VideoVAE
 from .bridge import log
 from .compat import Patcher, set_inference_dtype
+from .quantised import quantised_model
 
 CAMERA_KEY = "sana_wm_camera"  # in a conditioning: CameraConditions
 DIALECT_KEY = "sana_wm_dialect"  # the action dialect that the camera was written in
@@ -154,9 +156,20 @@ class WorldModelConfig(comfy.supported_models_base.BASE):
 
 
 def world_model(opened: WorldFile, dtype: torch.dtype | None = None) -> Patcher:
-    """A MODEL of the host. dtype: how weights are kept; None lets the host choose from the file's."""
-    weights = read_world_weights(opened)
+    """A MODEL of the host. dtype: how weights are kept; None lets the host choose from the file's.
+
+    ConfigError for a dtype that quantised weights are not in; CheckpointError if the host does not know their format.
+    """
     device = management.get_torch_device()
+    model = (_quantised_world if opened.quantised else _plain_world)(opened, dtype, device)
+    model.requires_grad_(False)
+    patcher = Patcher(model, load_device=device, offload_device=management.unet_offload_device())
+    patcher.add_wrapper(extension.WrappersMP.OUTER_SAMPLE, _keep_known_frames)
+    return patcher
+
+
+def _plain_world(opened: WorldFile, dtype: torch.dtype | None, device: torch.device) -> HostWorldModel:
+    weights = read_world_weights(opened)
     stored = weights["x_embedder.proj.weight"].dtype
     dtype = dtype or _storage_dtype(stored, opened.info.parameters, device)
     config = WorldModelConfig(opened)
@@ -167,10 +180,19 @@ def world_model(opened: WorldFile, dtype: torch.dtype | None = None) -> Patcher:
         weights = {name: tensor.to(dtype) for name, tensor in weights.items()}
     model.diffusion_model.load_state_dict(weights, assign=True)
     model.diffusion_model.fingerprint = fingerprint_model(model.diffusion_model)  # before anything is patched
-    model.requires_grad_(False)
-    patcher = Patcher(model, load_device=device, offload_device=management.unet_offload_device())
-    patcher.add_wrapper(extension.WrappersMP.OUTER_SAMPLE, _keep_known_frames)
-    return patcher
+    return model
+
+
+def _quantised_world(opened: WorldFile, dtype: torch.dtype | None, device: torch.device) -> HostWorldModel:
+    plain = WorldDiT(opened.config, device="meta")
+    weights = read_quantised(opened.file, opened.names, opened.quantised, plain, opened.info.layout)
+    file = opened.file.path.name
+    if dtype is not None:
+        raise ConfigError(
+            f"weight_dtype must be auto for {file}, whose weights are {', '.join(weights.formats)}; for another precision "
+            "take the same model in bf16, fp16 or fp32"
+        )
+    return quantised_model(HostWorldModel, WorldModelConfig(opened), weights, device, file)
 
 
 def world_info(model: Patcher) -> WorldInfo:

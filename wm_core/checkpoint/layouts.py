@@ -25,7 +25,9 @@ from .keymaps import (
 )
 
 READABLE = ("F32", "BF16", "F16", "F64")
-SCALES = re.compile(r".*\.(scale_weight|scale_input|weight_scale|input_scale|comfy_quant)|scaled_fp8")
+SCALES = re.compile(
+    r".*\.(scale_weight|scale_input|weight_scale(_2)?|input_scale|pre_quant_scale|comfy_quant)|scaled_fp8"
+)
 
 
 def world_names(keys: Iterable[str], config: DiTConfig, what: str = "the file") -> dict[str, str]:
@@ -58,10 +60,10 @@ def fit_world_weights(weights: Mapping[str, Tensor], config: DiTConfig) -> dict[
 
 def read_fitting(file: WeightFile, names: Mapping[str, str], model: nn.Module, layout: str) -> dict[str, Tensor]:
     """State dict of `model`, memory-mapped from `file` by `names` (parameter -> key); checked before a byte is read."""
-    _check_precision(file, names.values())
+    check_precision(file, names.values())
     check_shapes({name: file.shapes[key] for name, key in names.items()}, model, file.path.name, layout)
     weights = file.read(names.values())
-    return _reshaped({name: weights[key] for name, key in names.items()}, model)
+    return reshaped({name: weights[key] for name, key in names.items()}, model)
 
 
 def check_shapes(shapes: Mapping[str, tuple[int, ...]], model: nn.Module, what: str, layout: str = "") -> None:
@@ -86,16 +88,23 @@ def check_shapes(shapes: Mapping[str, tuple[int, ...]], model: nn.Module, what: 
     raise CheckpointError(f"{what}{read_as} does not fit: {'; '.join(problems)}. Next: {', or '.join(steps)}")
 
 
-def _check_precision(file: WeightFile, keys: Iterable[str]) -> None:
+def check_precision(file: WeightFile, keys: Iterable[str]) -> None:
     """CheckpointError for quantised weights, which would otherwise load as numbers without their scales."""
     keys = sorted(keys)
     odd = [key for key in keys if file.dtypes[key] not in READABLE] or [key for key in keys if SCALES.fullmatch(key)]
     if odd:
         kinds = ", ".join(sorted({file.dtypes[key] for key in odd} - set(READABLE))) or "scales beside the weights"
         raise CheckpointError(
-            f"{file.path.name} is quantised: {kinds} (number of tensors: {len(odd)}, such as {odd[0]}); such files are "
-            "not read yet, take the same model in bf16, fp16 or fp32"
+            f"{file.path.name} is quantised: {kinds} (number of tensors: {len(odd)}, such as {odd[0]}); such weights are "
+            "read where the file says how they were made, as tools.quantize writes it, and by the loader nodes alone: "
+            "take the same model in bf16, fp16 or fp32"
         )
+
+
+def reshaped(named: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """Tensors by parameter name as views in the model's own shapes."""
+    own = model.state_dict()
+    return {name: tensor.reshape(own[name].shape) for name, tensor in named.items()}
 
 
 def _names(
@@ -128,12 +137,7 @@ def _renamed(key: str, renames: tuple[tuple[str, str], ...]) -> str:
 
 def _fit(weights: Mapping[str, Tensor], names: Mapping[str, str], model: nn.Module) -> dict[str, Tensor]:
     check_shapes({name: tuple(weights[key].shape) for name, key in names.items()}, model, "the checkpoint")
-    return _reshaped({name: weights[key] for name, key in names.items()}, model)
-
-
-def _reshaped(named: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
-    own = model.state_dict()
-    return {name: tensor.reshape(own[name].shape) for name, tensor in named.items()}
+    return reshaped({name: weights[key] for name, key in names.items()}, model)
 
 
 def _same_matrix(file: tuple[int, ...], own: tuple[int, ...]) -> bool:

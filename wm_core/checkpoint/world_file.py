@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from ..config import RELEASED_RECIPES, DiTConfig, SamplingConfig, find_reference
@@ -17,6 +17,7 @@ from ..errors import CheckpointError
 from .files import WeightFile, json_object, open_weights, some
 from .keymaps import OTHER_PARTS, WORLD_LAYOUTS
 from .layouts import world_names
+from .quantised import QuantisedLayer, split_quantised
 from .recognition import recognise, refusal
 from .world_config import statements, world_config
 
@@ -56,6 +57,7 @@ class WorldFile:
     config: DiTConfig
     info: WorldInfo
     names: Mapping[str, str]  # model parameter -> file key
+    quantised: Mapping[str, QuantisedLayer] = field(default_factory=dict)  # by name in the file, see read_quantised
 
 
 def open_world(
@@ -73,6 +75,7 @@ def open_world(
         raise refusal(file.path, [*file.shapes, *file.outside], WORLD_LAYOUTS)
     _check_format(file)
     _check_outside(file)
+    file, quantised = split_quantised(file)
     if config is None:
         config = world_config(file, reference)
     elif reference is not None:
@@ -86,19 +89,19 @@ def open_world(
         sampling=_sampling(file, found),
         parameters=sum(math.prod(shape) for shape in file.shapes.values()),
     )
-    return WorldFile(file, config, info, world_names(file.shapes, config, file.path.name))
+    return WorldFile(file, config, info, world_names(file.shapes, config, file.path.name), quantised)
 
 
 def find_variant(file: WeightFile) -> tuple[str, str]:
     """(variant, what said so): metadata, then the config beside the file, then its name, then the released default."""
     for source, stated in statements(file):
-        for field, pattern, variant in _VARIANT_FIELDS:
-            match = re.fullmatch(pattern, str(stated.get(field, "")))
+        for key, pattern, variant in _VARIANT_FIELDS:
+            match = re.fullmatch(pattern, str(stated.get(key, "")))
             if match:
                 variant = variant or match[1]
                 if variant not in VARIANTS:
                     raise CheckpointError(
-                        f"{file.path.name}: {field} in {source} must be one of {', '.join(VARIANTS)}, got {variant!r}; "
+                        f"{file.path.name}: {key} in {source} must be one of {', '.join(VARIANTS)}, got {variant!r}; "
                         "choose the variant by hand"
                     )
                 return variant, source

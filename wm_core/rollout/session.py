@@ -6,6 +6,7 @@ Resuming, branching and extending are the same thing: another step from some ses
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
@@ -154,8 +155,13 @@ class Session:
 
 def fingerprint_model(model: nn.Module) -> str:
     """A short hash of a model's arithmetic, names, shapes and a sample of every weight; the same on every device."""
-    digest = hashlib.sha256(repr(getattr(model, "config", None)).encode())
-    for name, weight in sorted(model.state_dict().items()):
+    return fingerprint_weights(getattr(model, "config", None), model.state_dict())
+
+
+def fingerprint_weights(config: object, weights: Mapping[str, Tensor]) -> str:
+    """The same of weights that a host keeps in a form of its own, by the names and in the form of the file."""
+    digest = hashlib.sha256(repr(config).encode())
+    for name, weight in sorted(weights.items()):
         sample = weight.detach().reshape(-1)[:: max(1, weight.numel() // 64)][:64].float().cpu()
         digest.update(f"{name} {tuple(weight.shape)}".encode() + sample.numpy().tobytes())
     return digest.hexdigest()[:16]
