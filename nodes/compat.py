@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import inspect
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import comfy.model_patcher
 import folder_paths
@@ -47,3 +49,20 @@ def set_inference_dtype(config, dtype: torch.dtype, cast: torch.dtype | None, de
     """Tell a model config its storage and compute dtype; the third argument came later."""
     takes_device = "device" in inspect.signature(config.set_inference_dtype).parameters
     config.set_inference_dtype(dtype, cast, **({"device": device} if takes_device else {}))
+
+
+def walk_prefetching(device: torch.device, transformer_options: dict) -> Callable[[Iterable], Iterator]:
+    """A walk over blocks during which the host brings the next one's weights over, where it knows how."""
+    if importlib.util.find_spec("comfy.model_prefetch") is None:
+        return iter
+    prefetch = importlib.import_module("comfy.model_prefetch")
+
+    def walk(blocks: Iterable) -> Iterator:
+        blocks = list(blocks)
+        queue = prefetch.make_prefetch_queue(blocks, device, transformer_options)
+        for block in blocks:
+            prefetch.prefetch_queue_pop(queue, device, block)
+            yield block
+        prefetch.prefetch_queue_pop(queue, device, None)
+
+    return walk

@@ -37,7 +37,7 @@ class SanaWMGenerate(io.ComfyNode):
                 io.Vae.Input("vae", tooltip="The causal LTX-2 video VAE of the streaming release."),
                 io.Conditioning.Input("positive", tooltip="One prompt: what the scene looks like."),
                 Camera.Input("camera", tooltip="Where the camera goes. Held at its end if the video is longer."),
-                _seed_input("A chunk's noise depends on this and on its number only."),
+                seed_input("A chunk's noise depends on this and on its number only."),
                 io.Int.Input(
                     "length",
                     default=241,
@@ -125,7 +125,7 @@ class SanaWMExtend(io.ComfyNode):
                     tooltip="what follows: the path begins where the kept frames end. the whole film: it begins at frame 0 and "
                     "must be the old one up to there, as when later keyframes were edited.",
                 ),
-                _seed_input("Of the chunks that are made now."),
+                seed_input("Of the chunks that are made now."),
                 io.Int.Input(
                     "length",
                     default=120,
@@ -246,7 +246,7 @@ def _made(cls, order: Order) -> io.NodeOutput:
     )
 
 
-def _seed_input(what: str) -> io.Input:
+def seed_input(what: str) -> io.Input:
     """A seed that stays as it is: one that changes after every queue would leave nothing to resume."""
     tooltip = f"{what} It stays as it is when you queue, so that a stopped run can go on."
     return io.Int.Input("seed", default=42, min=0, max=2**63 - 1, control_after_generate=False, tooltip=tooltip)

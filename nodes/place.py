@@ -1,4 +1,7 @@
-"""Where rollouts lie in the output folder: NAME_00001_session while they go on, NAME_00001_.mp4 beside it when finished."""
+"""Where work lies in the output folder: NAME_00001_session while it goes on, NAME_00001_.mp4 beside it when finished.
+
+A rollout's folder ends in _session, that of a refinement in _refined.
+"""
 
 from __future__ import annotations
 
@@ -14,19 +17,32 @@ from comfy_api.latest import io, ui
 
 from ..wm_core.errors import StorageError
 
-_SESSION = "session"  # how a rollout's folder ends
-_INDEX = "session.json"
+
+@dataclass(frozen=True)
+class Kind:
+    """How a folder's name ends, and the file that is in it as soon as there is something to go on from."""
+
+    ending: str
+    index: str
+
+
+SESSION, REFINED = Kind("session", "session.json"), Kind("refined", "refined.json")
 
 
 @dataclass(frozen=True)
 class Place:
-    """A rollout's folder, and the video that is there once it is finished."""
+    """A folder of work, and the video that is there once it is finished."""
 
     folder: Path
+    kind: Kind = SESSION
 
     @property
     def video(self) -> Path:
-        return self.folder.with_name(self.folder.name.removesuffix(_SESSION) + ".mp4")
+        return self.folder.with_name(self.folder.name.removesuffix(self.kind.ending) + ".mp4")
+
+    @property
+    def has_begun(self) -> bool:
+        return (self.folder / self.kind.index).is_file()
 
     @property
     def is_finished(self) -> bool:
@@ -43,7 +59,7 @@ class Place:
         try:
             yield
         finally:
-            if not (self.folder / _INDEX).is_file():
+            if not self.has_begun:
                 shutil.rmtree(self.folder, ignore_errors=True)
 
     def file(self, name: str) -> dict[str, str]:
@@ -51,29 +67,30 @@ class Place:
         return {"filename": name, "subfolder": _below_output(self.folder), "type": "output"}
 
 
-def new_place(prefix: str, size: tuple[int, int] = (0, 0)) -> Place:
-    """A folder for a new rollout, numbered as core numbers what it saves. size: (h, w), for %height%, %width%.
+def new_place(prefix: str, size: tuple[int, int] = (0, 0), kind: Kind = SESSION) -> Place:
+    """A folder for new work, numbered as core numbers what it saves. size: (h, w), for %height%, %width%.
 
-    One that was left by a kill before its first chunk was saved is taken again.
+    One that was left by a kill before anything was saved is taken again.
     """
     folder, name, counter = _named(prefix, size)
-    for begun in sorted(folder.glob(f"{glob.escape(name)}_*_{_SESSION}")):
-        if not (begun / _INDEX).is_file() and not Place(begun).is_finished:
-            return Place(begun)
-    return Place(folder / f"{name}_{counter:05}_{_SESSION}")
+    for begun in _folders(folder, name, kind):
+        if not begun.has_begun and not begun.is_finished:
+            return begun
+    return Place(folder / f"{name}_{counter:05}_{kind.ending}", kind)
 
 
-def places(prefix: str, size: tuple[int, int] = (0, 0)) -> list[Place]:
-    """All rollouts of a prefix that have begun, by number."""
+def places(prefix: str, size: tuple[int, int] = (0, 0), kind: Kind = SESSION) -> list[Place]:
+    """All work of a prefix that has begun, by number."""
     folder, name, _ = _named(prefix, size)
-    folders = folder.glob(f"{glob.escape(name)}_*_{_SESSION}")
-    return [Place(found) for found in sorted(folders) if (found / _INDEX).is_file()]
+    return [place for place in _folders(folder, name, kind) if place.has_begun]
 
 
 def all_places() -> list[str]:
     """Every rollout in the output folder and two levels of folders below it, as paths below it, newest first."""
     output = Path(folder_paths.get_output_directory())
-    found = [index for level in ("", "*/", "*/*/") for index in output.glob(f"{level}*_{_SESSION}/{_INDEX}")]
+    found = [
+        index for level in ("", "*/", "*/*/") for index in output.glob(f"{level}*_{SESSION.ending}/{SESSION.index}")
+    ]
     found.sort(key=lambda index: -index.stat().st_mtime)
     return [_below_output(index.parent) for index in found]
 
@@ -83,13 +100,17 @@ def place_below_output(name: str) -> Place | None:
     output = Path(folder_paths.get_output_directory())
     folder = (output / name).resolve()
     is_inside = folder.is_relative_to(output.resolve())
-    return Place(folder) if is_inside and (folder / _INDEX).is_file() else None
+    return Place(folder) if is_inside and Place(folder).has_begun else None
 
 
-def unfinished(prefix: str) -> list[tuple[str, int]]:
-    """(name, time of change) of each rollout of a prefix that waits to be gone on with, for a node's fingerprint."""
-    waiting = [place.folder for place in places(prefix) if not place.is_finished]
-    return [(folder.name, (folder / _INDEX).stat().st_mtime_ns) for folder in waiting]
+def unfinished(prefix: str, kind: Kind = SESSION) -> list[tuple[str, int]]:
+    """(name, time of change) of all work of a prefix that waits to be gone on with, for a node's fingerprint."""
+    waiting = [place.folder for place in places(prefix, kind=kind) if not place.is_finished]
+    return [(folder.name, (folder / kind.index).stat().st_mtime_ns) for folder in waiting]
+
+
+def _folders(folder: Path, name: str, kind: Kind) -> list[Place]:
+    return [Place(found, kind) for found in sorted(folder.glob(f"{glob.escape(name)}_*_{kind.ending}"))]
 
 
 def _named(prefix: str, size: tuple[int, int]) -> tuple[Path, str, int]:

@@ -4,7 +4,7 @@ call of them a moment at which the user's cancel is heard."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import comfy.model_management as management
 import torch
@@ -27,7 +27,7 @@ def host_stages(model, vae) -> Stages:
     LoRAs and attention overrides of the MODEL count; wrappers around its steps (caches that skip some) do not.
     """
     world_info(model)
-    config = _own(vae).config
+    config = own_vae(vae).config
     if not config.decoder_causal:
         raise ConfigError(
             "vae decodes with a look ahead and cannot stream; take the causal LTX-2 VAE of the streaming release, or "
@@ -49,12 +49,14 @@ def host_stages(model, vae) -> Stages:
     def decode(z: Tensor, tails: Tails | None) -> tuple[Tensor, Tails]:
         _load(vae, (1, *z.shape[1:2], 1, *z.shape[3:]))
         z = z.to(vae.device, vae.vae_dtype)
-        return decode_chunk(vae.first_stage_model, z, tails, on_step=management.throw_exception_if_processing_interrupted)
+        return decode_chunk(
+            vae.first_stage_model, z, tails, on_step=management.throw_exception_if_processing_interrupted
+        )
 
     return Stages(
         velocity=velocity,
         begin=lambda window, keeps_sink: net.begin(window=window, keeps_sink=keeps_sink),
-        world=net.fingerprint + _fingerprint_patches(model.patches),
+        world=net.fingerprint + fingerprint_patches(model.patches),
         stride=config.stride,
         decode=decode,
         vae=vae.first_stage_model.fingerprint,
@@ -66,11 +68,16 @@ def decode_frames(vae, latent: Tensor, *, chunk: int = 4) -> Iterator[NDArray]:
 
     chunk: latent frames to a piece. Which way the decoder looks does not matter, see wm_core.vae.overlap.
     """
-    own = _own(vae)
+    return decode_arriving(vae, latent[:1].split(chunk, dim=2), chunk=chunk)
+
+
+def decode_arriving(vae, latents: Iterable[Tensor], *, chunk: int = 4) -> Iterator[NDArray]:
+    """The same for latents (1, c, t, h, w) of any t that are still being made."""
+    own = own_vae(vae)
 
     def parts() -> Iterator[Tensor]:
-        for part in latent[:1].split(chunk, dim=2):
-            _load(vae, (1, latent.shape[1], _window(own.config, chunk), *latent.shape[3:]))
+        for part in latents:
+            _load(vae, (*part.shape[:2], _window(own.config, chunk), *part.shape[3:]))
             yield part.to(vae.device, vae.vae_dtype)
 
     for pixels in decode_in_chunks(own, parts(), chunk=chunk):
@@ -78,7 +85,8 @@ def decode_frames(vae, latent: Tensor, *, chunk: int = 4) -> Iterator[NDArray]:
         management.throw_exception_if_processing_interrupted()
 
 
-def _own(vae) -> VideoVAE:
+def own_vae(vae) -> VideoVAE:
+    """Our video VAE in a VAE of the host; ConfigError if it is another."""
     own = getattr(vae, "first_stage_model", None)
     if not isinstance(own, VideoVAE):
         raise ConfigError(f"vae must be SANA-WM's, got {type(own).__name__}; connect Load LTX-2 Video VAE")
@@ -96,7 +104,7 @@ def _window(config: VAEConfig, chunk: int) -> int:
     return 1 if config.decoder_causal else chunk + 2 * CONTEXT
 
 
-def _fingerprint_patches(patches: dict) -> str:
+def fingerprint_patches(patches: dict) -> str:
     """Empty without LoRAs; else a short hash of their strengths and a sample of their tensors."""
     if not patches:
         return ""

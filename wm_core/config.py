@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .errors import ConfigError
 from .shapes import RELEASED_STRIDE, Stride
@@ -334,6 +334,12 @@ class RefinerRecipe:
     def history(self) -> int:
         """Refined latent frames that a block may look back at."""
         return self.window - self.sink
+
+    def starting_at(self, sigma: float) -> RefinerRecipe:
+        """The same from another noise level on: the lower it is, the more of the draft stays."""
+        if not 0 < sigma <= 1:
+            raise ConfigError(f"the start sigma must lie in (0, 1], got {sigma}; the release uses {self.sigmas[0]}")
+        return replace(self, sigmas=(sigma, *(s for s in self.sigmas if s < sigma)))
 
 
 RELEASED_REFINING = RefinerRecipe()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..config import ConnectorConfig, RefinerConfig
@@ -13,6 +13,7 @@ from ..errors import CheckpointError
 from .files import SUFFIXES, WeightFile, open_weights
 from .keymaps import CONNECTOR_LAYOUTS, REFINER_LAYOUTS
 from .layouts import connector_names, refiner_names
+from .quantised import QuantisedLayer, split_quantised
 from .recognition import recognise, refusal
 from .refiner_config import connector_config, refiner_config
 from .refiner_guard import Finding, examine
@@ -30,6 +31,7 @@ class RefinerFile:
     layout: str
     rope_source: str  # where its rotary kind was read
     findings: tuple[Finding, ...]
+    quantised: Mapping[str, QuantisedLayer] = field(default_factory=dict)  # by name in the file, see read_quantised
 
     @property
     def parameters(self) -> int:
@@ -61,10 +63,12 @@ def open_refiner(path: str | Path, *, rope: str | None = None, others: Iterable[
     layout = recognise(file.shapes, REFINER_LAYOUTS)
     if layout is None:
         raise refusal(file.path, [*file.shapes, *file.outside], REFINER_LAYOUTS)
+    file, quantised = split_quantised(file)
     _refuse_newer(file)
     names = refiner_names(file.shapes, file.path.name)
     config, source = refiner_config(file, names, rope)
-    return RefinerFile(file, config, names, layout.name, source, tuple(examine(file, names, others=others)))
+    findings = tuple(examine(file, names, others=others))
+    return RefinerFile(file, config, names, layout.name, source, findings, quantised)
 
 
 def open_connectors(path: str | Path, *, rope: str | None = None) -> ConnectorFile:

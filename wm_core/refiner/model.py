@@ -5,7 +5,7 @@ Stage 1's draft goes in with noise and comes out watchable. LTX-2 (arXiv 2601.03
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +21,8 @@ from .block import Block, modulated
 from .kv_ring import KVRing
 from .part import Level, Part, part_by_part
 from .rope import Rotation, rotation_of, video_positions
+
+Walk = Callable[[Iterable[nn.Module]], Iterable[nn.Module]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,12 +101,16 @@ class VideoRefiner(nn.Module):
         ring: KVRing | None = None,
         *,
         attend: Attend = softmax_attention,
+        walk: Walk = iter,
     ) -> list[Tensor]:
-        """Velocity of each part, like its x. A part's keys and values go into the ring before the next part looks."""
+        """Velocity of each part, like its x. A part's keys and values go into the ring before the next part looks.
+
+        walk: gives the blocks one by one; a host brings the weights of the next over meanwhile.
+        """
         for part in parts:
             self._check(part.x)
         x = self.proj_in(torch.cat([rearrange(part.x, "b c t h w -> b (t h w) c") for part in parts], 1))
-        for layer, (block, text) in enumerate(zip(self.transformer_blocks, prompt.blocks)):
+        for layer, (block, text) in enumerate(zip(walk(self.transformer_blocks), prompt.blocks)):
             x = block(x, parts, text, ring, layer, attend)
         shift, scale = zip(*(self.scale_shift_table.to(x) + part.level.last.to(x) for part in parts))
         out = self.proj_out(modulated(F.layer_norm(x, x.shape[-1:], eps=1e-6), parts, shift, scale))

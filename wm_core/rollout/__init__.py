@@ -1,11 +1,12 @@
 """Worlds that go on: rolling generation with sessions that can be saved, resumed, rewound and branched."""
 
 from .colour_match import ColourMatch
-from .film import FILM, LAST_FRAME, SIDECAR, open_film, read_last_frame, record, write_sidecar
+from .film import FILM, LAST_FRAME, SIDECAR, open_film, read_last_frame, record, write_refined_sidecar, write_sidecar
 from .pair_drawing import draw_pair
 from .pair_report import report_pair
 from .pair_views import PairView, frame_pairs
 from .path_join import Meeting, compare_paths, join_paths, pose_jump
+from .refined_file import RefinedKey, find_refined, fingerprint_latents, load_blocks, save_block
 from .resume import Found, find_session, planned_chunks
 from .run import Plan, PoseProvider, RolloutEvent, caught_up, given_path, open_session, run, step
 from .seam import SeamMeter, SeamReport, seam_report
@@ -33,6 +34,7 @@ __all__ = [
     "PoseProvider",
     "Prompt",
     "Recipe",
+    "RefinedKey",
     "RolloutEvent",
     "SeamMeter",
     "SeamReport",
@@ -46,8 +48,10 @@ __all__ = [
     "draw_pair",
     "draw_seam",
     "eight_bit",
+    "find_refined",
     "find_session",
     "fingerprint_cameras",
+    "fingerprint_latents",
     "fingerprint_model",
     "finish",
     "frame_pairs",
@@ -56,6 +60,7 @@ __all__ = [
     "join_clips",
     "join_paths",
     "join_pieces",
+    "load_blocks",
     "load_session",
     "open_film",
     "open_session",
@@ -67,10 +72,12 @@ __all__ = [
     "record",
     "report_pair",
     "run",
+    "save_block",
     "save_session",
     "seam_picture",
     "seam_report",
     "stages_of",
     "step",
+    "write_refined_sidecar",
     "write_sidecar",
 ]

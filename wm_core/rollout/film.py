@@ -23,7 +23,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..camera import CameraPath
 from ..errors import CheckpointError, ConfigError, StorageError
+from .refined_file import RefinedKey
 from .run import RolloutEvent
 from .session import Session
 from .session_file import save_session
@@ -110,14 +112,36 @@ def write_sidecar(session: Session, path: Path, video: str) -> None:
             {"frames": list(session.span(i)), "latent_frames": list(session.recipe.span(i)), **asdict(r)}
             for i, r in enumerate(session.records)
         ],
-        "camera": {
-            "convention": "c2w, OpenCV axes, metres; intrinsics fx, fy, cx, cy in pixels of `size`; one row a frame",
-            **asdict(camera.provenance),
-            "c2w": camera.c2w[:done].reshape(done, 16).tolist(),
-            "intrinsics": camera.intrinsics[:done].tolist(),
-        },
+        "camera": _cameras(camera, done),
     }
     _whole(path, lambda partial: partial.write_text(json.dumps(content)))
+
+
+def write_refined_sidecar(
+    path: Path, video: str, key: RefinedKey, *, vae: str, frames: int, size: tuple[int, int], camera: CameraPath | None
+) -> None:
+    """The same for a refined film. Every frame of the draft is in it, so row n of the cameras is that of frame n."""
+    content = {
+        "format": "sana-wm-film",
+        "version": SIDECAR_VERSION,
+        "video": video,
+        "frames": frames,
+        "fps": key.fps,
+        "size": {"height": size[0], "width": size[1]},
+        "refined": key.as_json(),
+        "vae": vae,
+        "camera": None if camera is None else _cameras(camera, min(frames, camera.frames)),
+    }
+    _whole(path, lambda partial: partial.write_text(json.dumps(content)))
+
+
+def _cameras(camera: CameraPath, frames: int) -> dict:
+    return {
+        "convention": "c2w, OpenCV axes, metres; intrinsics fx, fy, cx, cy in pixels of `size`; one row a frame",
+        **asdict(camera.provenance),
+        "c2w": camera.c2w[:frames].reshape(frames, 16).tolist(),
+        "intrinsics": camera.intrinsics[:frames].tolist(),
+    }
 
 
 def read_last_frame(folder: Path) -> NDArray:

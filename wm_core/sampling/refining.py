@@ -161,15 +161,22 @@ def refine(
     fps: float,
     recipe: RefinerRecipe,
     frames: range | None = None,
+    done: Sequence[Tensor] = (),
     on_step: OnStep | None = None,
 ) -> Iterator[tuple[range, Tensor]]:
     """(frames, refined latents) of one block after another. latents (b, c, t, h, w): the whole clip, as stage 1 left it.
 
-    frames: which to refine, all but the sink by default. The sink is never refined. ShapeError if there is nothing to do.
+    frames: which to refine, all but the sink by default. The sink is never refined. done: the first blocks, refined before;
+    they are given back as they are, for one pass over the weights each. ShapeError if there is nothing to do.
     """
     frames = check_frames(latents, recipe, frames)
     state = begin_refining(stage, latents[:, :, : recipe.sink], fps, recipe)
-    for span in block_spans(frames, recipe.block):
+    spans = block_spans(frames, recipe.block)
+    for span, refined in zip(spans, done):
+        if len(done) < len(spans):
+            state = given_block(stage, state, refined, span.start, prompt)
+        yield span, refined
+    for span in spans[len(done) :]:
         draft = latents[:, :, span.start : span.stop]
         noise = draw(span.start, tuple(draft.shape)).to(draft.device)
         refined, state = refine_block(stage, state, draft, span.start, noise, prompt, on_step=on_step)

@@ -1,0 +1,253 @@
+"""The refiner as the host's own MODEL, and as the stage of a refinement: loaded when used, with the host's layers and attention.
+
+In core's samplers the MODEL makes the single-shot pass: give it SANA-WM's sigmas and a latent whose noise mask is 0 on the
+first frame, which is the sink.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import comfy.conds
+import comfy.latent_formats
+import comfy.model_base
+import comfy.model_management as management
+import comfy.patcher_extension as extension
+import comfy.supported_models_base
+import torch
+from torch import Tensor
+
+from ..wm_core.checkpoint import RefinerFile, read_refiner_weights
+from ..wm_core.checkpoint.quantised import read_quantised
+from ..wm_core.config import RefinerConfig, RefinerRecipe
+from ..wm_core.errors import ConfigError, ShapeError
+from ..wm_core.refiner import Keeps, KVRing, Part, Past, PromptKeys, RingSize, VideoRefiner
+from ..wm_core.refiner.block_swap import BlockSwap, swap_blocks
+from ..wm_core.refiner.memory import RefinerMemory, refiner_memory
+from ..wm_core.rollout import fingerprint_model
+from ..wm_core.sampling.refining import RefinerStage
+from .compat import Patcher, set_inference_dtype, walk_prefetching
+from .native import COMPUTE_DTYPES, _keep_known_frames, _storage_dtype, counted_tokens, host_attention
+from .quantised import quantised_model
+
+FPS = 16.0  # of SANA-WM's videos; core's LTXVConditioning says another
+ROOM = 0.8  # of the card: what is larger than this leaves no room for the weights of a block
+MEMORY_FACTOR = 7.0  # about 28 vectors of the model's width for each token, in the host's own unit
+
+
+@dataclass(frozen=True)
+class RefinerInfo:
+    """How a loaded refiner is kept."""
+
+    name: str
+    weight_bytes: float  # of one weight, on average
+    resident_blocks: int | None
+
+
+class HostRefiner(VideoRefiner):
+    """The refiner behind the host's calling convention."""
+
+    swap: BlockSwap | None = None
+    info: RefinerInfo | None = None
+
+    def __init__(self, refiner: RefinerConfig, dtype=None, device=None, operations=None, **_):
+        super().__init__(refiner, operations, dtype=dtype, device=device)
+        self.dtype = dtype
+
+    def forward(self, x, timestep, context=None, control=None, transformer_options=None, **conds):
+        transformer_options = transformer_options or {}
+        wrappers = extension.get_all_wrappers(extension.WrappersMP.DIFFUSION_MODEL, transformer_options)
+        run = extension.WrapperExecutor.new_class_executor(self._single_shot, self, wrappers)
+        return run.execute(x, timestep, context, transformer_options, **conds)
+
+    def _single_shot(self, x: Tensor, timestep: Tensor, context: Tensor, options: dict, **conds) -> Tensor:
+        """x (b, c, t, h, w) at one noise level, timestep (b,) in thousandths, but for the sink at its beginning."""
+        mask, fps = conds.get("denoise_mask"), conds.get("frame_rate", FPS)
+        sink = 0 if mask is None else _leading_known(mask)
+        prompt = self.prompt_keys(context)
+        call = lambda parts, ring: VideoRefiner.forward(
+            self, parts, prompt, ring, attend=host_attention(options), walk=walk_prefetching(x.device, options)
+        )
+        grid = tuple(x.shape[2:])
+        sigma = float(timestep[0]) / 1000
+        place = lambda start, length: self.rotation(start, (length, *grid[1:]), fps, x.device)
+        level = self.level(sigma, x.dtype, x.device)
+        if not sink:
+            return call([Part(x, 0, level, place(0, grid[0]))], None)[0]
+        ring = KVRing(
+            self.config, RingSize(grid[1] * grid[2], sink, 0), dtype=x.dtype, device=x.device, batch=x.shape[0]
+        )
+        first = place(0, sink)
+        parts = [
+            Part(x[:, :, :sink], 0, self.level(0.0, x.dtype, x.device), first, keeps=Keeps.SINK),
+            Part(x[:, :, sink:], sink, level, place(sink, grid[0] - sink), Past(range(0), first)),
+        ]
+        return torch.cat(call(parts, ring), 2)
+
+
+class HostRefinerModel(comfy.model_base.BaseModel):
+    """What the host's samplers ask of a model."""
+
+    def __init__(self, model_config, device=None):
+        super().__init__(model_config, comfy.model_base.ModelType.FLOW, device=device, unet_model=HostRefiner)
+
+    def extra_conds(self, **kwargs):
+        conds = super().extra_conds(**kwargs)
+        text = kwargs.get("cross_attn")
+        if text is None:
+            raise ConfigError("the conditioning for the refiner has no prompt; encode one with the refiner's CLIP")
+        conds["c_crossattn"] = comfy.conds.CONDRegular(counted_tokens(text, kwargs.get("attention_mask")))
+        conds["frame_rate"] = comfy.conds.CONDConstant(kwargs.get("frame_rate", FPS))
+        mask = kwargs.get("concat_mask", kwargs.get("denoise_mask"))
+        if mask is not None:
+            conds["denoise_mask"] = comfy.conds.CONDRegular(mask)
+        return conds
+
+    def process_timestep(self, timestep, **kwargs):
+        """Noise level in thousandths, whatever nodes did to the sampling: (b,)."""
+        return timestep * (1000 / getattr(self.model_sampling, "multiplier", 1.0))
+
+    def scale_latent_inpaint(self, latent_image, **kwargs):
+        return latent_image  # the sink is clean at every step
+
+
+class RefinerModelConfig(comfy.supported_models_base.BASE):
+    unet_config = {"image_model": "sana_wm_refiner"}  # noqa: RUF012  the host reads a plain dict
+    latent_format = comfy.latent_formats.LatentFormat
+    supported_inference_dtypes = COMPUTE_DTYPES
+    memory_usage_factor = MEMORY_FACTOR
+
+    def __init__(self, config: RefinerConfig):
+        super().__init__({"image_model": "sana_wm_refiner", "refiner": config})
+        self.sampling_settings = {"shift": 1.0, "multiplier": 1000}
+        self.latent_format.latent_channels = config.in_channels
+        self.latent_format.latent_dimensions = 3
+
+
+def refiner_model(opened: RefinerFile, dtype: torch.dtype | None = None, resident_blocks: int | None = None) -> Patcher:
+    """A MODEL of the host. dtype: how weights are kept; None lets the host choose from the file's.
+
+    resident_blocks: how many blocks stay on the card while the others take turns there; None leaves it to the host.
+    """
+    device = management.get_torch_device()
+    model = (_quantised if opened.quantised else _plain)(opened, dtype, device)
+    model.requires_grad_(False)
+    net: HostRefiner = model.diffusion_model
+    parameters = opened.parameters
+    weight_bytes = sum(w.numel() * w.element_size() for w in net.state_dict().values()) / parameters
+    net.info = RefinerInfo(opened.file.path.name, weight_bytes, resident_blocks)
+    if resident_blocks is not None:
+        net.swap = swap_blocks(net, resident_blocks, device)
+    patcher = Patcher(model, load_device=device, offload_device=management.unet_offload_device())
+    patcher.add_wrapper(extension.WrappersMP.OUTER_SAMPLE, _keep_known_frames)
+    return patcher
+
+
+def refiner_of(model) -> HostRefiner:
+    """The refiner in a MODEL; ConfigError if it is another model."""
+    if not isinstance(getattr(model, "model", None), HostRefinerModel):
+        got = type(getattr(model, "model", model)).__name__
+        raise ConfigError(f"refiner must be the LTX-2 refiner, got {got}; connect Load LTX-2 Refiner")
+    return model.model.diffusion_model
+
+
+def compute_dtype(model) -> torch.dtype:
+    """What a MODEL computes in."""
+    return model.model.manual_cast_dtype or refiner_of(model).dtype
+
+
+def planned_memory(model, recipe: RefinerRecipe, grid: tuple[int, int, int], context_tokens: int) -> RefinerMemory:
+    """What refining latents of grid = (t, h, w) takes; the window rests in the computer's memory where the card is small."""
+    net = refiner_of(model)
+    size = torch.empty((), dtype=compute_dtype(model)).element_size()
+    plan = lambda on_device: refiner_memory(
+        net.config, recipe, grid, weight_bytes=net.info.weight_bytes, itemsize=size, context_tokens=context_tokens,
+        resident_blocks=net.info.resident_blocks, window_is_on_device=on_device,
+    )  # fmt: skip
+    here = plan(True)
+    beside_weights = here.window + here.text + here.scratch + here.activations
+    fits = management.is_device_cpu(model.load_device) or (
+        beside_weights <= ROOM * management.get_total_memory(model.load_device)
+    )
+    return here if fits else plan(False)
+
+
+def host_refiner_stage(model, memory: RefinerMemory) -> RefinerStage:
+    """The stage of a MODEL. Every call of it is a moment at which the user's cancel is heard."""
+    net, dtype, device = refiner_of(model), compute_dtype(model), model.load_device
+    options = model.model_options.get("transformer_options", {})
+
+    def load(needed: int) -> None:
+        management.throw_exception_if_processing_interrupted()
+        management.load_models_gpu([model], memory_required=needed)
+
+    def forward(parts: Sequence[Part], prompt: PromptKeys, ring: KVRing) -> list[Tensor]:
+        load(memory.scratch + memory.activations)
+        cast = [replace(part, x=part.x.to(device, dtype)) for part in parts]
+        velocity = VideoRefiner.forward(
+            net, cast, prompt, ring, attend=host_attention(options), walk=walk_prefetching(device, options)
+        )
+        return [v.to(part.x) for v, part in zip(velocity, parts)]
+
+    def prompt_keys(context: Tensor) -> PromptKeys:
+        load(memory.resident - memory.weights + memory.swapped)  # the first call: make room for all that comes
+        return net.prompt_keys(context.to(device, dtype))
+
+    def level(sigma: float):
+        load(memory.scratch + memory.activations)
+        return net.level(sigma, dtype, device)
+
+    keep = None if memory.window_is_on_device else torch.device("cpu")
+    return RefinerStage(
+        forward=forward,
+        prompt_keys=prompt_keys,
+        level=level,
+        rotation=lambda start, grid, fps: net.rotation(start, grid, fps, device),
+        ring=lambda size: KVRing(net.config, size, dtype=dtype, device=device, keep=keep),
+    )
+
+
+def release(model) -> None:
+    """Give back what a refinement held besides the model."""
+    swap = refiner_of(model).swap
+    if swap is not None:
+        swap.release()
+
+
+def _plain(opened: RefinerFile, dtype: torch.dtype | None, device: torch.device) -> HostRefinerModel:
+    weights = read_refiner_weights(opened)
+    stored = weights["proj_in.weight"].dtype
+    dtype = dtype or _storage_dtype(stored, opened.parameters, device)
+    config = RefinerModelConfig(opened.config)
+    set_inference_dtype(config, dtype, management.unet_manual_cast(dtype, device, COMPUTE_DTYPES), device)
+    model = HostRefinerModel(config, device=torch.device("meta"))
+    if dtype != stored:
+        weights = {name: tensor.to(dtype) for name, tensor in weights.items()}
+    model.diffusion_model.load_state_dict(weights, assign=True)
+    model.diffusion_model.fingerprint = fingerprint_model(model.diffusion_model)  # before anything is patched
+    return model
+
+
+def _quantised(opened: RefinerFile, dtype: torch.dtype | None, device: torch.device) -> HostRefinerModel:
+    plain = VideoRefiner(opened.config, device="meta")
+    weights = read_quantised(opened.file, opened.names, opened.quantised, plain, opened.layout)
+    file = opened.file.path.name
+    if dtype is not None:
+        raise ConfigError(
+            f"weight_dtype must be auto for {file}, whose weights are {', '.join(weights.formats)}; for another precision "
+            "take the same model in bf16, fp16 or fp32"
+        )
+    return quantised_model(HostRefinerModel, RefinerModelConfig(opened.config), weights, device, file)
+
+
+def _leading_known(mask: Tensor) -> int:
+    """How many frames at the beginning are known; ShapeError if others are too."""
+    known = (mask.float().amax((0, 1, 3, 4)) == 0).tolist()
+    sink = known.index(False) if False in known else len(known)
+    if any(known[sink:]) or sink == len(known):
+        raise ShapeError(
+            "the refiner's sink is the beginning of the clip: its noise mask must be 0 on the first frames and 1 on all others, "
+            f"got {known.count(True)} known of {len(known)}; take the latent of SANA-WM Image to Video"
+        )
+    return sink
