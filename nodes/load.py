@@ -68,7 +68,7 @@ class SanaWMModelLoader(io.ComfyNode):
         model = world_model(opened, WEIGHT_DTYPES[weight_dtype])
         say(
             f"{info.name}: {info.variant} ({info.source}), {info.layout}, {info.parameters / 1e6:,.0f}M parameters, "
-            f"arithmetic of {opened.config.reference.name}" + _ADVICE.get(info.variant, ""),
+            f"{_precision(opened)}arithmetic of {opened.config.reference.name}" + _ADVICE.get(info.variant, ""),
             cls.hidden.unique_id,
         )
         return io.NodeOutput(model)
@@ -113,6 +113,11 @@ def open_chosen(file: str, variant: str = AUTO, reference: str = AUTO) -> WorldF
         variant=None if variant == AUTO else variant,
         reference=None if reference == AUTO else reference,
     )
+
+
+def _precision(opened: WorldFile) -> str:
+    formats = sorted({layer.format for layer in opened.quantised.values()})
+    return f"weights in {', '.join(formats)}, " if formats else ""
 
 
 NODES = [SanaWMModelLoader, SanaWMVAELoader]

@@ -4,8 +4,8 @@
     python3 -m tools.quantize refiner/transformer refiner_nvfp4.safetensors --format nvfp4
 
 The large matrices of the blocks become small numbers with scales; all else stays as it is. Needs comfy-kitchen, which newer
-ComfyUI brings. One tensor at a time is in memory. The same input gives the same bytes; the file appears whole or not at
-all. It holds what the model reads: of LTX-2's transformer not the audio half, nor the text connectors.
+ComfyUI brings. One tensor at a time is in memory, and what its rounding takes. The same input gives the same bytes; the file
+appears whole or not at all. It holds what the model reads: of LTX-2's transformer not the audio half, nor the text connectors.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from wm_core.checkpoint.quantised import FORMATS, METADATA_KEY, TOLD
 from wm_core.checkpoint.recognition import recognise, refusal
 from wm_core.checkpoint.refiner_config import CONFIG_KEY
 from wm_core.checkpoint.refiner_file import open_refiner
+from wm_core.checkpoint.refiner_guard import MARK, Verdict, judged
 from wm_core.checkpoint.world_file import open_world
 from wm_core.dit import WorldDiT
 from wm_core.errors import CheckpointError
@@ -178,11 +179,21 @@ def _open(path: Path) -> Source:
         )
     if layout is None:
         raise refusal(file.path, [*file.shapes, *file.outside], WORLD_LAYOUTS)
+    return _open_refiner(path)
+
+
+def _open_refiner(path: Path) -> Source:
     opened = open_refiner(path)
-    stated = {key: value for key, value in opened.file.metadata.items() if "hash" not in key}
-    if "LTX2" in str(opened.file.config.get("_class_name", "")):  # for the config.json does not come along
-        stated.setdefault(CONFIG_KEY, json.dumps(opened.file.config, sort_keys=True))
-    return _read(opened.file, opened.names, VideoRefiner(opened.config, device="meta"), REFINER_LAYERS, stated)
+    file, judgement = opened.file, judged(opened.findings)
+    if judgement is Verdict.WRONG:
+        found = "; ".join(finding.words for finding in opened.findings if finding.verdict is Verdict.WRONG)
+        raise CheckpointError(f"{file.path.name} is not SANA-WM's refiner: {found}. Take that of the SANA-WM release")
+    stated = {key: value for key, value in file.metadata.items() if "hash" not in key}
+    if judgement is Verdict.RECOGNISED:  # by its own words or its name, which the new file may not have
+        stated.setdefault(MARK, "recognised in the source")
+    if "LTX2" in str(file.config.get("_class_name", "")):  # for the config.json does not come along
+        stated.setdefault(CONFIG_KEY, json.dumps(file.config, sort_keys=True))
+    return _read(file, opened.names, VideoRefiner(opened.config, device="meta"), REFINER_LAYERS, stated)
 
 
 def _read(file: WeightFile, names: Mapping[str, str], model, patterns: tuple[str, ...], metadata) -> Source:
