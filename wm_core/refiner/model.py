@@ -27,9 +27,10 @@ Walk = Callable[[Iterable[nn.Module]], Iterable[nn.Module]]
 
 @dataclass(frozen=True, eq=False)
 class PromptKeys:
-    """K and V of a prompt for every block, (b, l, h, d) each: computed once, read in every step."""
+    """K and V of a prompt for every block, (b, l, h, d) each: computed once, read in every step. name: to tell it by."""
 
     blocks: tuple[tuple[Tensor, Tensor], ...]
+    name: str = ""
 
 
 class _TwoLinear(nn.Module):

@@ -2,16 +2,18 @@
 
 from .colour_match import ColourMatch
 from .film import FILM, LAST_FRAME, SIDECAR, open_film, read_last_frame, record, write_refined_sidecar, write_sidecar
+from .overlap import run_overlapped
 from .pair_drawing import draw_pair
 from .pair_report import report_pair
 from .pair_views import PairView, frame_pairs
 from .path_join import Meeting, compare_paths, join_paths, pose_jump
+from .plan import Plan, PoseProvider, given_path
 from .refined_file import RefinedKey, find_refined, fingerprint_latents, load_blocks, save_block
 from .resume import Found, find_session, planned_chunks
-from .run import Plan, PoseProvider, RolloutEvent, caught_up, given_path, open_session, run, step
+from .run import RolloutEvent, caught_up, open_session, run, step
 from .seam import SeamMeter, SeamReport, seam_report
 from .seam_drawing import draw_seam, seam_picture
-from .session import Carried, ChunkRecord, Prompt, Recipe, Session, fingerprint_cameras, fingerprint_model
+from .session import Carried, ChunkRecord, Prompt, Recipe, RefinerUse, Session, fingerprint_cameras, fingerprint_model
 from .session_file import SessionOutline, load_session, read_outline, save_session
 from .stages import Stages, stages_of
 from .stitch import Join, Joined, in_pieces, join_clips, join_pieces
@@ -35,6 +37,7 @@ __all__ = [
     "Prompt",
     "Recipe",
     "RefinedKey",
+    "RefinerUse",
     "RolloutEvent",
     "SeamMeter",
     "SeamReport",
@@ -72,6 +75,7 @@ __all__ = [
     "record",
     "report_pair",
     "run",
+    "run_overlapped",
     "save_block",
     "save_session",
     "seam_picture",

@@ -90,7 +90,7 @@ def open_film(
     tails = None
     for chunk in range(session.chunks):
         start, stop = session.recipe.span(chunk)
-        pixels, tails = stages.decode(session.latents[:, :, start:stop], tails)
+        pixels, tails = stages.decode(session.shown[:, :, start:stop], tails)
         writer.append(eight_bit(pixels))
     return writer
 
@@ -108,6 +108,7 @@ def write_sidecar(session: Session, path: Path, video: str) -> None:
         "model": session.model,
         "vae": session.vae,
         "recipe": asdict(session.recipe),
+        "refiner": None if session.refiner is None else asdict(session.refiner),
         "chunks": [
             {"frames": list(session.span(i)), "latent_frames": list(session.recipe.span(i)), **asdict(r)}
             for i, r in enumerate(session.records)

@@ -7,22 +7,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import CheckpointError
-from .run import Plan
+from .plan import Plan
 from .session import ChunkRecord, Session, fingerprint_cameras
 from .session_file import SessionOutline, read_outline
 
 
 @dataclass(frozen=True)
 class Found:
-    """A session on the disk whose first `chunks` chunks are what the plan wants."""
+    """A session on the disk whose first `chunks` chunks are what the plan wants.
+
+    is_draft: it had a refiner, and only what stage 1 made of it is wanted, see Session.draft.
+    """
 
     outline: SessionOutline
     chunks: int
+    is_draft: bool = False
 
     @property
     def is_whole(self) -> bool:
         """Whether everything in it can be used, so that it can be gone on with where it lies."""
-        return self.chunks == self.outline.chunks
+        return self.chunks == self.outline.chunks and not self.is_draft
 
 
 def find_session(folders: Iterable[str | Path], wanted: tuple[ChunkRecord, ...], session: Session) -> Found | None:
@@ -39,15 +43,16 @@ def find_session(folders: Iterable[str | Path], wanted: tuple[ChunkRecord, ...],
             continue
         chunks = _shared_chunks(outline, wanted, session)
         if chunks:
-            found.append(Found(outline, chunks))
+            found.append(Found(outline, chunks, outline.refiner is not None and session.refiner is None))
     return max(found, key=lambda f: (f.chunks, f.is_whole, f.outline.folder.name), default=None)
 
 
 def planned_chunks(plan: Plan, session: Session, keep: int) -> tuple[ChunkRecord, ...]:
     """What every chunk of the finished rollout will be made with: `keep` of the session's, then those of the plan."""
     path = plan.poses(session.span(plan.chunks - 1)[1], session)
+    context = plan.prompt.context_fingerprint if session.refiner else None
     new = (
-        ChunkRecord(plan.seed, plan.prompt.fingerprint, fingerprint_cameras(path, session.span(i)))
+        ChunkRecord(plan.seed, plan.prompt.fingerprint, fingerprint_cameras(path, session.span(i)), context)
         for i in range(keep, plan.chunks)
     )
     return (*session.records[:keep], *new)
@@ -57,5 +62,9 @@ def _shared_chunks(outline: SessionOutline, wanted: tuple[ChunkRecord, ...], ses
     facts = ("model", "vae", "recipe", "picture")
     if any(getattr(outline, fact) != getattr(session, fact) for fact in facts):
         return 0
-    pairs = zip(outline.records, wanted)
+    if session.refiner is not None and outline.refiner != session.refiner:
+        return 0
+    # Without a refiner, the draft of a rollout that had one will do: a refiner that fails costs nothing of stage 1.
+    records = outline.records if session.refiner else tuple(record.draft for record in outline.records)
+    pairs = zip(records, wanted)
     return next((i for i, (made, asked) in enumerate(pairs) if made != asked), min(outline.chunks, len(wanted)))

@@ -14,13 +14,16 @@ import torch
 from torch import Tensor, nn
 
 from ..camera import CameraPath
+from ..config import RefinerRecipe
 from ..dit import WorldState
 from ..dit.state import BlockState, GDNState
 from ..errors import ConfigError
 from ..kv_window import KVWindow
 from ..sampling import STUDENT_SIGMAS
+from ..sampling.refining import Refining
 from ..shapes import Stride, pixel_frames
 from ..vae import Tails
+from .refined_file import fingerprint_latents
 
 
 @dataclass(frozen=True)
@@ -42,16 +45,25 @@ class Recipe:
 
 @dataclass(frozen=True, eq=False)
 class Prompt:
-    """Embedded text (1, l, c) and mask (1, l) or None; `negative` is read under guidance only."""
+    """Embedded text (1, l, c) and mask (1, l) or None; `negative` is read under guidance only.
+
+    context: the same prompt as the refiner reads it, (1, l, c) of its own; None without a refiner.
+    """
 
     text: Tensor
     mask: Tensor | None = None
     negative: Tensor | None = None
     negative_mask: Tensor | None = None
+    context: Tensor | None = None
+
+    @cached_property
+    def context_fingerprint(self) -> str | None:
+        """A short hash of what the refiner reads."""
+        return None if self.context is None else fingerprint_latents(self.context)
 
     @cached_property
     def fingerprint(self) -> str:
-        """A short hash of the embedding, of the tokens that count."""
+        """A short hash of the embedding that stage 1 reads, of the tokens that count."""
         digest = hashlib.sha256()
         for text, mask in ((self.text, self.mask), (self.negative, self.negative_mask)):
             if text is not None:
@@ -67,6 +79,21 @@ class ChunkRecord:
     seed: int
     prompt: str  # fingerprint of one of the session's prompts
     camera: str  # fingerprint of the cameras of its frames
+    context: str | None = None  # fingerprint of what the refiner read
+
+    @property
+    def draft(self) -> ChunkRecord:
+        """What stage 1 made it with."""
+        return replace(self, context=None)
+
+
+@dataclass(frozen=True)
+class RefinerUse:
+    """The second stage of a rollout: fingerprint of its weights, how it is used, and frames a second."""
+
+    model: str
+    recipe: RefinerRecipe
+    fps: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,11 +101,13 @@ class Carried:
     """What the models hand from chunk to chunk, after `chunks` of them. 1.6 GB for the released models at 720p, see carried_size.py.
 
     world: a pair (unconditional, conditional) under guidance. tails: the video decoder's, None if nothing is decoded.
+    refining: the refiner's, 7.6 GB more; never on the disk, and gone on from only once.
     """
 
     chunks: int
     world: WorldState | tuple[WorldState, WorldState]
     tails: Tails | None = None
+    refining: Refining | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +117,8 @@ class Session:
     first (1, c, 1, h, w): the given frame's latent. latents (1, c, t, h, w), float32: all finished frames, the given
     one first. carried: what the models hand on; it may be of an earlier chunk, or None, and is then made again from the
     latents before the rollout goes on (run.caught_up). camera: the path that was last followed, its first `frames` cameras
-    are filmed; None before the first chunk. prompts: each that a chunk was made with, once.
+    are filmed; None before the first chunk. prompts: each that a chunk was made with, once. refined: what the refiner made of
+    the latents, like them, if there is one; the next chunk of stage 1 never sees it.
     """
 
     recipe: Recipe
@@ -101,6 +131,13 @@ class Session:
     camera: CameraPath | None = None
     records: tuple[ChunkRecord, ...] = ()
     prompts: tuple[Prompt, ...] = ()
+    refiner: RefinerUse | None = None
+    refined: Tensor | None = None
+
+    @property
+    def shown(self) -> Tensor:
+        """The latents that are decoded: refined ones if there is a refiner."""
+        return self.latents if self.refined is None else self.refined
 
     @property
     def chunks(self) -> int:
@@ -123,8 +160,9 @@ class Session:
 
     def prompt_of(self, chunk: int) -> Prompt:
         """What a finished chunk was made with."""
-        wanted = self.records[chunk].prompt
-        return next(prompt for prompt in self.prompts if prompt.fingerprint == wanted)
+        record = self.records[chunk]
+        wanted = (record.prompt, record.context)
+        return next(prompt for prompt in self.prompts if (prompt.fingerprint, prompt.context_fingerprint) == wanted)
 
     def span(self, chunk: int) -> tuple[int, int]:
         """Pixel frames [start, stop) of a chunk, finished or not."""
@@ -137,15 +175,30 @@ class Session:
             raise ConfigError(f"a session of {self.chunks} chunks can be rewound to 0 to {self.chunks}, got {chunks}")
         if chunks == self.chunks:
             return self
-        records = self.records[:chunks]
-        used = {record.prompt for record in records}
+        records, stop = self.records[:chunks], self.recipe.span(chunks - 1)[1] if chunks else 0
+        used = {(record.prompt, record.context) for record in records}
         return replace(
             self,
-            latents=self.latents[:, :, : self.recipe.span(chunks - 1)[1] if chunks else 0].clone(),
+            latents=self.latents[:, :, :stop].clone(),
+            refined=None if self.refined is None else self.refined[:, :, :stop].clone(),
             carried=self.carried if self.carried and self.carried.chunks <= chunks else None,
             camera=self.camera if chunks else None,
             records=records,
-            prompts=tuple(prompt for prompt in self.prompts if prompt.fingerprint in used),
+            prompts=tuple(p for p in self.prompts if (p.fingerprint, p.context_fingerprint) in used),
+        )
+
+    def draft(self) -> Session:
+        """What stage 1 made of it, as a rollout without a refiner."""
+        if self.refiner is None:
+            return self
+        prompts = {prompt.fingerprint: replace(prompt, context=None) for prompt in self.prompts}
+        return replace(
+            self,
+            refiner=None,
+            refined=None,
+            carried=None,  # the decoder's tails are of refined frames
+            records=tuple(record.draft for record in self.records),
+            prompts=tuple(prompts.values()),
         )
 
     def to(self, device: torch.device | str) -> Session:

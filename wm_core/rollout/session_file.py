@@ -1,6 +1,6 @@
 """A session on disk: .safetensors files, and session.json beside them that says what they are.
 
-    chunk_*      the latents of one chunk: written once, so that saving costs no more at the end of an hour
+    chunk_*      the latents of one chunk, drafted and refined: written once, so that saving costs no more after an hour
     about_*      the given frame, the camera, the prompts
     carried_*    what the models carry: 1.6 GB at 720p, more than can be written in the time of a chunk; unlike the rest
                  it can be made again
@@ -21,10 +21,11 @@ import torch
 from torch import Tensor
 
 from ..camera import CameraPath, Provenance
+from ..config import RefinerRecipe
 from ..errors import CheckpointError, StorageError
 from ..shapes import Stride
 from .carried_file import flatten, unflatten
-from .session import Carried, ChunkRecord, Prompt, Recipe, Session
+from .session import Carried, ChunkRecord, Prompt, Recipe, RefinerUse, Session
 from .tensor_file import read_entry, unfinished, write_entry
 
 log = logging.getLogger("sana_wm")
@@ -47,7 +48,9 @@ def save_session(session: Session, folder: str | Path, *, with_carried: bool = T
         chunks, carried = _kept_entries(session, folder)
         for i in range(len(chunks), session.chunks):
             start, stop = session.recipe.span(i)
-            chunks.append(write_entry({"latents": session.latents[:, :, start:stop]}, folder, f"chunk_{i:05}"))
+            parts = {"latents": session.latents, "refined": session.refined}
+            tensors = {name: part[:, :, start:stop] for name, part in parts.items() if part is not None}
+            chunks.append(write_entry(tensors, folder, f"chunk_{i:05}"))
         if with_carried and session.carried is not None and (carried or {}).get("chunks") != session.carried.chunks:
             tensors, about = flatten(session.carried)
             carried = about | write_entry(tensors, folder, f"carried_{session.carried.chunks:05}")
@@ -57,6 +60,7 @@ def save_session(session: Session, folder: str | Path, *, with_carried: bool = T
             "vae": session.vae,
             "stride": asdict(session.stride),
             "recipe": asdict(session.recipe),
+            "refiner": None if session.refiner is None else asdict(session.refiner),
             "picture": session.picture,
             "records": [vars(record) for record in session.records],
             "prompts": len(session.prompts),
@@ -84,6 +88,7 @@ class SessionOutline:
     recipe: Recipe
     picture: str
     records: tuple[ChunkRecord, ...]
+    refiner: RefinerUse | None = None
 
     @property
     def chunks(self) -> int:
@@ -101,6 +106,7 @@ def read_outline(folder: str | Path) -> SessionOutline:
             recipe=_read_recipe(index),
             picture=index["picture"],
             records=tuple(ChunkRecord(**record) for record in index["records"]),
+            refiner=_read_refiner(index),
         )
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"{Path(folder) / INDEX} lacks an entry ({error!r}); restore it from a copy") from error
@@ -116,15 +122,18 @@ def load_session(folder: str | Path, *, device: torch.device | str = "cpu") -> S
     try:
         about, chunks, carried = index["about"], index["chunks"], index["carried"]
         tensors = read_entry(folder, about, device)
-        latents = [read_entry(folder, entry, device)["latents"] for entry in chunks]
-        first = tensors["first"]
+        made = [read_entry(folder, entry, device) for entry in chunks]
+        first, refiner = tensors["first"], _read_refiner(index)
+        joined = lambda name: torch.cat([first[:, :, :0], *(part[name] for part in made)], 2)
         return Session(
             recipe=_read_recipe(index),
             model=index["model"],
             vae=index["vae"],
             stride=Stride(**index["stride"]),
             first=first,
-            latents=torch.cat([first[:, :, :0], *latents], 2),
+            latents=joined("latents"),
+            refiner=refiner,
+            refined=None if refiner is None else joined("refined"),
             carried=_read_carried(folder, carried, device),
             camera=_read_camera(index["camera"], tensors),
             records=tuple(ChunkRecord(**record) for record in index["records"]),
@@ -153,9 +162,9 @@ def _kept_entries(session: Session, folder: Path) -> tuple[list[dict], dict | No
     try:
         index = _read_index(folder)
         same = all(index[fact] == getattr(session, fact) for fact in ("model", "vae", "picture"))
-        if not same or _read_recipe(index) != session.recipe:
+        if not same or _read_recipe(index) != session.recipe or _read_refiner(index) != session.refiner:
             return [], None
-        pairs = zip(index["records"], map(vars, session.records))
+        pairs = zip((ChunkRecord(**record) for record in index["records"]), session.records)
         shared = next((i for i, (was, now) in enumerate(pairs) if was != now), min(len(index["records"]), session.chunks))
         carried = index["carried"]
         return index["chunks"][:shared], carried if carried and carried["chunks"] <= shared else None
@@ -187,6 +196,14 @@ def _read_carried(folder: Path, entry: dict | None, device: torch.device | str) 
 
 def _read_recipe(index: dict) -> Recipe:
     return Recipe(**{**index["recipe"], "sigmas": tuple(index["recipe"]["sigmas"])})
+
+
+def _read_refiner(index: dict) -> RefinerUse | None:
+    about = index.get("refiner")  # sessions from before there was one lack it
+    if about is None:
+        return None
+    recipe = {**about["recipe"], "sigmas": tuple(about["recipe"]["sigmas"])}
+    return RefinerUse(about["model"], RefinerRecipe(**recipe), about["fps"])
 
 
 def _read_index(folder: Path) -> dict:

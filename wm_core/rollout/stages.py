@@ -9,6 +9,8 @@ from torch import Tensor
 
 from ..attention import Attend, softmax_attention
 from ..dit import WorldConditions, WorldDiT, WorldState
+from ..refiner import VideoRefiner
+from ..sampling.refining import RefinerStage, refiner_stage
 from ..shapes import RELEASED_STRIDE, Stride
 from ..vae import Tails, VideoVAE, decode_chunk
 from .session import fingerprint_model
@@ -22,7 +24,8 @@ class Stages:
     """What a rollout asks of its models.
 
     begin(window, keeps_sink): the state before the first chunk. decode(z, tails): pixels (b, 3, f, H, W) of the next
-    latents and the tails after them; None leaves the latents undecoded. world, vae: fingerprints, kept in the session.
+    latents and the tails after them; None leaves the latents undecoded. refine: the second stage, None without. world, vae,
+    refiner: fingerprints, kept in the session.
     """
 
     velocity: WorldVelocity
@@ -31,9 +34,17 @@ class Stages:
     stride: Stride = RELEASED_STRIDE
     decode: Callable[[Tensor, Tails | None], tuple[Tensor, Tails]] | None = None
     vae: str | None = None
+    refine: RefinerStage | None = None
+    refiner: str | None = None
 
 
-def stages_of(world: WorldDiT, vae: VideoVAE | None = None, *, attend: Attend = softmax_attention) -> Stages:
+def stages_of(
+    world: WorldDiT,
+    vae: VideoVAE | None = None,
+    refiner: VideoRefiner | None = None,
+    *,
+    attend: Attend = softmax_attention,
+) -> Stages:
     """Stages of models that lie where the session's tensors lie. `vae` needs a causal decoder."""
     return Stages(
         velocity=lambda x, sigma, cond, past: world(x, sigma, cond, past=past, attend=attend),
@@ -42,4 +53,6 @@ def stages_of(world: WorldDiT, vae: VideoVAE | None = None, *, attend: Attend = 
         stride=vae.config.stride if vae else RELEASED_STRIDE,
         decode=None if vae is None else lambda z, tails: decode_chunk(vae, z, tails),
         vae=None if vae is None else fingerprint_model(vae),
+        refine=None if refiner is None else refiner_stage(refiner, attend=attend),
+        refiner=None if refiner is None else fingerprint_model(refiner),
     )

@@ -71,6 +71,12 @@ class Refining:
     waiting: Part | None
     prompt: PromptKeys | None = None
     turn: int = 0
+    next: int = 0  # the latent frame behind the last refined one; before the first block, behind the sink
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it can still be gone on from."""
+        return self.ring.turn == self.turn
 
 
 def begin_refining(stage: RefinerStage, sink: Tensor, fps: float, recipe: RefinerRecipe) -> Refining:
@@ -83,7 +89,7 @@ def begin_refining(stage: RefinerStage, sink: Tensor, fps: float, recipe: Refine
     levels = {sigma: stage.level(sigma) for sigma in recipe.sigmas}
     rotation = stage.rotation(0, tuple(sink.shape[2:]), fps)
     waiting = Part(sink, 0, levels[0.0], rotation, keeps=Keeps.SINK)
-    return Refining(stage.ring(size), recipe, fps, levels, range(0), waiting)
+    return Refining(stage.ring(size), recipe, fps, levels, range(0), waiting, next=recipe.sink)
 
 
 @torch.no_grad()
@@ -118,7 +124,7 @@ def refine_block(
         if on_step is not None:
             on_step(i, x)
     left = replace(part, x=x, level=state.levels[0.0], keeps=Keeps.HISTORY) if state.ring.size.history else None
-    return x, replace(state, held=held, waiting=left, prompt=prompt)
+    return x, replace(state, held=held, waiting=left, prompt=prompt, next=part.frames.stop)
 
 
 @torch.no_grad()
@@ -136,14 +142,15 @@ def given_block(stage: RefinerStage, state: Refining, refined: Tensor, start: in
     if state.prompt is None:
         state = replace(state, prompt=prompt)
     state = settled(stage, state)
+    stop = start + refined.shape[2]
     if not state.ring.size.history:
-        return state
+        return replace(state, next=stop)
     grid = (refined.shape[2], *refined.shape[3:])
     sink_at = start - len(state.held) - state.recipe.sink
     past = Past(state.held, stage.rotation(sink_at, (state.recipe.sink, *grid[1:]), state.fps))
     rotation = stage.rotation(start, grid, state.fps)
     waiting = Part(refined.float(), start, state.levels[0.0], rotation, past, Keeps.HISTORY)
-    return replace(state, waiting=waiting, prompt=prompt)
+    return replace(state, waiting=waiting, prompt=prompt, next=stop)
 
 
 def block_spans(frames: range, block: int) -> list[range]:
@@ -214,7 +221,7 @@ def _held_after(state: Refining) -> range:
 
 def _taken(state: Refining) -> Refining:
     """The state as its one successor may use it; ConfigError if it had one, whose keys and values are in its ring."""
-    if state.ring.turn != state.turn:
+    if not state.is_fresh:
         raise ConfigError(
             "this refinement was gone on from before, and its keys and values are written over; begin again from the latents"
         )
