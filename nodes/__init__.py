@@ -7,6 +7,8 @@ from . import (
     continue_clip,
     generate,
     load,
+    load_refiner,
+    refine,
     sampling,
     session,
     stitch,
@@ -15,5 +17,20 @@ from . import (
     video,
 )
 
-_FILES = (load, text, camera, conditioning, continue_clip, sampling, stream, generate, session, video, stitch, compare)
+_FILES = (
+    load,
+    load_refiner,
+    text,
+    camera,
+    conditioning,
+    continue_clip,
+    sampling,
+    stream,
+    generate,
+    session,
+    refine,
+    compare,
+    video,
+    stitch,
+)
 NODES = [node for file in _FILES for node in file.NODES]

@@ -69,6 +69,8 @@ def test_start_up_prints_no_error_of_ours(server, object_info):
             "SanaWMLoadSession",
             "SanaWMLoadTextEmbedding",
             "SanaWMModelLoader",
+            "SanaWMRefine",
+            "SanaWMRefinerLoader",
             "SanaWMSaveSession",
             "SanaWMSaveTextEmbedding",
             "SanaWMScheduler",

@@ -2,7 +2,7 @@
 
 from .embedding_file import PromptEmbedding, load_embedding, save_embedding
 from .gemma2 import GEMMA_2_2B, GemmaConfig, check_text_encoder, gemma_weight_shapes
-from .gemma3 import GEMMA_3_12B, Gemma3Files, gemma3_fingerprint, gemma3_weight_shapes, open_gemma3
+from .gemma3 import GEMMA_3_12B, Gemma3Files, gemma3_fingerprint, gemma3_sizes, gemma3_weight_shapes, open_gemma3
 from .gemma3_tokens import REFINER_TOKENS, gemma3_tokenizer, refiner_token_ids, tokenizer_package
 from .ltx2 import pack_hidden_states
 from .prompt_cache import PromptCache
@@ -20,6 +20,7 @@ __all__ = [
     "PromptEmbedding",
     "check_text_encoder",
     "gemma3_fingerprint",
+    "gemma3_sizes",
     "gemma3_tokenizer",
     "gemma3_weight_shapes",
     "gemma_weight_shapes",

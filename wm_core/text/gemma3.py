@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,23 @@ def open_gemma3(path: str | Path, config: GemmaConfig = GEMMA_3_12B) -> Gemma3Fi
     if TOKENIZER_KEY not in header.tensors and (path.parent / _CONFIG).is_file():
         return _open_folder(path.parent, config)
     return _open_file(path, header, config)
+
+
+def gemma3_sizes(path: str | Path) -> GemmaConfig:
+    """Sizes that a folder's config.json states; of what it leaves out, and of a single file, Gemma-3-12B's."""
+    if not Path(path).is_dir():
+        return GEMMA_3_12B
+    stated = _language_config(Path(path))
+    fields = {
+        "vocab_size": "vocab_size",
+        "hidden_size": "hidden_size",
+        "intermediate_size": "intermediate_size",
+        "num_hidden_layers": "layers",
+        "num_attention_heads": "heads",
+        "num_key_value_heads": "kv_heads",
+        "head_dim": "head_dim",
+    }
+    return replace(GEMMA_3_12B, **{ours: stated[theirs] for theirs, ours in fields.items() if theirs in stated})
 
 
 def gemma3_fingerprint(files: Gemma3Files) -> str:
