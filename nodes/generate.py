@@ -6,6 +6,7 @@ import torch
 from comfy_api.latest import InputImpl, io, ui
 
 from ..wm_core.camera import CameraPath, fit_crop
+from ..wm_core.config import RELEASED_REFINING
 from ..wm_core.errors import ConfigError
 from ..wm_core.rollout import FILM, Plan, Prompt, Recipe, Session, given_path, open_session, read_last_frame
 from ..wm_core.shapes import Stride, snap_frames
@@ -14,6 +15,7 @@ from .compat import advanced, check_choice
 from .native import counted_tokens, world_info
 from .place import Place, unfinished
 from .rolling import Order, roll, session_of, video_metadata
+from .second_stage import AUTO, OFF, OVERLAPS, fit_together, refiner_inputs, release, second_stage, with_context
 from .stages import host_stages
 from .stream import STEPS, parse_levels, recipe_inputs
 from .types import Camera, RolloutSession
@@ -57,6 +59,7 @@ class SanaWMGenerate(io.ComfyNode):
                 ),
                 io.Conditioning.Input("negative", optional=True, tooltip="Read when cfg is not 1."),
                 *_recipe_inputs(),
+                *refiner_inputs(),
             ],
             outputs=_outputs(),
             hidden=[io.Hidden.unique_id, io.Hidden.prompt, io.Hidden.extra_pnginfo],
@@ -71,19 +74,24 @@ class SanaWMGenerate(io.ComfyNode):
     def execute(
         cls, model, vae, positive, camera, seed, length, width, height, save_prefix, resume,
         image=None, latent=None, negative=None, cfg=1.0, timesteps=STEPS, chunk=3, window=2, sink=True,
+        refiner=None, refiner_positive=None, start_sigma=RELEASED_REFINING.sigmas[0], overlap=OFF,
     ):  # fmt: skip
         check_choice("resume", resume, RESUME)
+        check_choice("overlap", overlap, OVERLAPS)
         _advise(model, cls.hidden.unique_id)
         recipe = Recipe(tuple(parse_levels(timesteps).tolist()), cfg, chunk, window, sink)
-        stages, device = host_stages(model, vae), model.load_device
-        session = open_session(stages, _first_latent(vae, image, latent, (height, width)).to(device), recipe)
+        first, device = _first_latent(vae, image, latent, (height, width)), model.load_device
+        refining = RELEASED_REFINING.starting_at(start_sigma)
+        prompt = with_context(prompt_of(positive, negative, cfg), refiner, refiner_positive)
+        stages = host_stages(model, vae, second_stage(refiner, refining, chunk, first, prompt, cls.hidden.unique_id))
+        session = open_session(stages, first.to(device), recipe, refining=refining, fps=camera.fps)
         chunks = _chunks(length, recipe, stages.stride, cls.hidden.unique_id)
         path = camera.cropped(fit_crop(camera.size, session.size)).with_length(session.span(chunks - 1)[1])
         return _made(
             cls,
             Order(
                 stages=stages,
-                plan=Plan(prompt_of(positive, negative, cfg), given_path(path), chunks, seed),
+                plan=Plan(prompt, given_path(path), chunks, seed),
                 session=session,
                 keep=0,
                 film=None,
@@ -93,7 +101,9 @@ class SanaWMGenerate(io.ComfyNode):
                 device=device,
                 node=cls.hidden.unique_id,
                 metadata=video_metadata(cls.hidden.prompt, cls.hidden.extra_pnginfo),
+                overlaps=overlap == AUTO and fit_together(model, vae, refiner, device),
             ),
+            refiner,
         )
 
 
@@ -138,6 +148,7 @@ class SanaWMExtend(io.ComfyNode):
                 io.Conditioning.Input("positive", optional=True, tooltip="Another prompt from here on. Without: the last one."),
                 io.Conditioning.Input("negative", optional=True, tooltip="Read when the session was made with a cfg above 1."),
                 advanced(after),
+                *refiner_inputs()[:2],
             ],
             outputs=_outputs(),
             hidden=[io.Hidden.unique_id, io.Hidden.prompt, io.Hidden.extra_pnginfo],
@@ -151,7 +162,7 @@ class SanaWMExtend(io.ComfyNode):
     @classmethod
     def execute(
         cls, session, model, vae, camera, camera_is, seed, length, save_prefix, resume,
-        positive=None, negative=None, from_chunk=-1,
+        positive=None, negative=None, from_chunk=-1, refiner=None, refiner_positive=None,
     ):  # fmt: skip
         check_choice("resume", resume, RESUME)
         check_choice("camera_is", camera_is, [FOLLOWS, WHOLE])
@@ -162,11 +173,16 @@ class SanaWMExtend(io.ComfyNode):
         step = old.recipe.chunk * old.stride.t
         chunks = keep + max(1, round(length / step))
         path = _extended_path(old, keep, camera, camera_is).with_length(old.span(chunks - 1)[1])
+        prompt = _prompt_from(old, keep, positive, negative)
+        if refiner_positive is not None or (old.refiner and prompt.context is None):
+            prompt = with_context(prompt, refiner, refiner_positive)
+        refining = old.refiner.recipe if old.refiner else RELEASED_REFINING
+        second = second_stage(refiner, refining, old.recipe.chunk, old.first, prompt, cls.hidden.unique_id)
         return _made(
             cls,
             Order(
-                stages=host_stages(model, vae),
-                plan=Plan(_prompt_from(old, keep, positive, negative), given_path(path), chunks, seed),
+                stages=host_stages(model, vae, second),
+                plan=Plan(prompt, given_path(path), chunks, seed),
                 session=old,
                 keep=keep,
                 film=session.folder / FILM,
@@ -177,6 +193,7 @@ class SanaWMExtend(io.ComfyNode):
                 node=cls.hidden.unique_id,
                 metadata=video_metadata(cls.hidden.prompt, cls.hidden.extra_pnginfo),
             ),
+            refiner,
         )
 
 
@@ -234,14 +251,19 @@ def _advise(model, node: str | None) -> None:
         say(f"the model is {variant}: only the streaming one was made for a few steps without guidance", node)
 
 
-def _made(cls, order: Order) -> io.NodeOutput:
-    rollout = roll(order)
+def _made(cls, order: Order, refiner) -> io.NodeOutput:
+    try:
+        rollout = roll(order)
+    finally:
+        if refiner is not None:
+            release(refiner)
     place = Place(rollout.folder)
     return io.NodeOutput(
         InputImpl.VideoFromFile(str(place.video)),
-        {"samples": rollout.session.latents},
+        {"samples": rollout.session.shown},
         rollout,
         image_of(read_last_frame(rollout.folder)),
+        {"samples": rollout.session.latents},
         ui=ui.PreviewVideo([place.shown]),
     )
 
@@ -281,6 +303,7 @@ def _outputs() -> list[io.Output]:
         io.Latent.Output(display_name="latent"),
         RolloutSession.Output(display_name="session"),
         io.Image.Output(display_name="last_frame"),
+        io.Latent.Output(display_name="draft", tooltip="What stage 1 made; the same as latent without a refiner."),
     ]
 
 

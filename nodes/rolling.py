@@ -32,6 +32,7 @@ from ..wm_core.rollout import (
     read_outline,
     record,
     run,
+    run_overlapped,
     write_sidecar,
 )
 from .bridge import announce, say
@@ -57,6 +58,7 @@ class Order:
     device: torch.device
     node: str | None
     metadata: dict[str, str]
+    overlaps: bool = False  # the stages run at once, each on a stream of its own
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +87,8 @@ def roll(order: Order) -> OpenRollout:
         if start.keep < order.plan.chunks:  # else only the video is missing
             session = caught_up(order.stages, session, on_step=progress.catching_up)
         writer = open_film(place.folder, session, order.stages, fps=order.fps, copy_of=start.copy_of)
-        events = run(order.stages, order.plan, session, on_step=progress.step)
+        go = run_overlapped if order.overlaps else run
+        events = go(order.stages, order.plan, session, on_step=progress.step)
         with closing(record(events, writer)) as recorded:
             for event, frames in recorded:
                 session = event.session
@@ -128,6 +131,8 @@ def find_start(order: Order) -> Start:
         return Start(new_place(order.prefix, size), order.session, order.keep, order.film)
     place = Place(found.outline.folder)
     session = load_session(place.folder, device=order.device)
+    if found.is_draft:  # its film shows refined frames
+        return Start(new_place(order.prefix, size), session.draft(), min(found.chunks, chunks - 1))
     if found.is_whole and (found.chunks == chunks or not place.is_finished):
         return Start(place, session, found.chunks)
     return Start(new_place(order.prefix, size), session, min(found.chunks, chunks - 1), place.folder / FILM)
@@ -145,8 +150,9 @@ class Progress:
     """What the user sees of one rollout: a bar, the last frame of each chunk, an event for programs, words at the end."""
 
     def __init__(self, order: Order, place: Place, done: int) -> None:
-        self.order, self.place, self.done = order, place, done
-        self.steps = len(order.session.recipe.sigmas) - 1
+        self.order, self.place, self.done, self.made = order, place, done, 0
+        refiner = order.session.refiner
+        self.steps = len(order.session.recipe.sigmas) - 1 + (len(refiner.recipe.sigmas) - 1 if refiner else 0)
         self.bar = comfy.utils.ProgressBar(order.plan.chunks * self.steps)
         if done:
             say(f"goes on after {done} of {order.plan.chunks} chunks", order.node)
@@ -155,7 +161,8 @@ class Progress:
         say(f"what the models carry made again, chunk {index + 1} of {self.done}", self.order.node)
 
     def step(self, index: int, x: torch.Tensor) -> None:
-        self.bar.update_absolute(self.done * self.steps + index + 1)
+        self.made = max(self.made, self.done * self.steps) + 1
+        self.bar.update_absolute(min(self.made, self.order.plan.chunks * self.steps))
 
     def chunk(self, event: RolloutEvent, frames: NDArray) -> None:
         self.done = event.session.chunks
@@ -163,7 +170,8 @@ class Progress:
         about |= {"frames": list(event.session.span(event.index)), "fps": self.order.fps}
         announce(EVENT, about | {"file": self.place.file(FILM)})
         picture = Image.fromarray(np.ascontiguousarray(frames[-1]))
-        self.bar.update_absolute(self.done * self.steps, preview=("JPEG", picture, PREVIEW_SIDE))
+        self.made = max(self.made, self.done * self.steps)
+        self.bar.update_absolute(self.made, preview=("JPEG", picture, PREVIEW_SIDE))
 
     @contextmanager
     def telling(self) -> Iterator[None]:

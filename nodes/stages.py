@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import comfy.model_management as management
 import torch
@@ -15,14 +16,25 @@ from ..wm_core.config import VAEConfig
 from ..wm_core.dit import WorldConditions, WorldDiT, WorldState
 from ..wm_core.errors import ConfigError
 from ..wm_core.rollout import Stages, eight_bit
+from ..wm_core.sampling.refining import RefinerStage
 from ..wm_core.vae import CONTEXT, Tails, VideoVAE, decode_chunk, decode_in_chunks
 from .native import HostWorldDiT, host_attention, world_info
 
 SAMPLED = 64  # values of a LoRA's tensor that go into its fingerprint
 
 
-def host_stages(model, vae) -> Stages:
-    """Stages of a MODEL and a VAE; ConfigError if they are not ours or the VAE's decoder looks ahead.
+
+@dataclass(frozen=True, eq=False)
+class SecondStage:
+    """The refiner of a rollout, and what tells its weights and LoRAs from others."""
+
+    stage: RefinerStage
+    fingerprint: str
+
+
+def host_stages(model, vae, second: SecondStage | None = None) -> Stages:
+    """Stages of a MODEL and a VAE, and of a refiner if there is one; ConfigError if they are not ours or the VAE's decoder
+    looks ahead.
 
     LoRAs and attention overrides of the MODEL count; wrappers around its steps (caches that skip some) do not.
     """
@@ -60,6 +72,8 @@ def host_stages(model, vae) -> Stages:
         stride=config.stride,
         decode=decode,
         vae=vae.first_stage_model.fingerprint,
+        refine=None if second is None else second.stage,
+        refiner=None if second is None else second.fingerprint,
     )
 
 

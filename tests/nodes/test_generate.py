@@ -15,10 +15,10 @@ from tools.make_streaming_models import STREAMING_WORLD
 
 
 def test_a_film_has_what_was_asked_for(parts, told, host_folders, straight):
-    video, latent, session, last = straight
+    video, latent, session, last, draft = straight
     frames = frames_of(video)
     assert frames.shape == (LENGTH, 64, 96, 3) and frames.std() > 1
-    assert latent["samples"].shape == (1, 8, 13, 2, 3)
+    assert latent["samples"].shape == (1, 8, 13, 2, 3) and torch.equal(draft["samples"], latent["samples"])
     away = np.abs(frames.astype(float) - 255 * last[0].numpy()).mean((1, 2, 3))
     assert away.argmin() == LENGTH - 1 and away[-1] < 0.8 * np.median(away), "the codec spoils noise, but not that much"
     assert session.session.chunks == CHUNKS and session.session.first.device.type == "cpu"
@@ -120,7 +120,7 @@ def test_a_folder_that_a_kill_left_without_a_session_is_taken_again(parts, told,
 
 
 def test_extended_equals_made_in_one_go(parts, told, straight):
-    video, latent, session, _ = extend(parts, straight[2])
+    video, latent, session, *_ = extend(parts, straight[2])
     frames = frames_of(video)
     assert frames.shape[0] == LENGTH + 48
     assert np.array_equal(frames[:LENGTH], frames_of(straight[0]))

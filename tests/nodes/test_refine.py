@@ -157,7 +157,7 @@ def test_damaged_block_is_made_again(refiner, told, monkeypatch, host_folders):
 
 def test_film_of_a_session(refiner, parts, told, host_folders):
     """Every frame of stage 1's film is in the refined one, and the sidecar has its camera."""
-    video, _, session, _ = generate(parts, length=73, prefix="draft")
+    video, _, session, *_ = generate(parts, length=73, prefix="draft")
     latent, refined = refine(refiner, session, fps=0.0, vae=parts[1])
     assert len(frames_of(refined)) == len(frames_of(video)) == 73
     torch.testing.assert_close(latent["samples"][:, :, :1], session.session.latents[:, :, :1].cpu())
@@ -258,7 +258,7 @@ def test_vae_of_another_session_is_refused(refiner, parts, told):
 
     from sana_wm_pack.wm_core.errors import ConfigError
 
-    _, _, session, _ = generate(parts, length=49, prefix="draft")
+    _, _, session, *_ = generate(parts, length=49, prefix="draft")
     other = replace(session, session=replace(session.session, vae="0123456789abcdef"))
     with pytest.raises(ConfigError, match="was decoded with VAE 0123456789abcdef"):
         refine(refiner, other, vae=parts[1])

@@ -35,7 +35,7 @@ class BlockSwap:
         on_cuda = self.device.type == "cuda"
         self.stream = torch.cuda.Stream(self.device) if on_cuda else None
         self.resting = [{name: _pinned(p.detach(), on_cuda) for name, p in b.named_parameters()} for b in blocks]
-        self._template = copy.deepcopy(blocks[0]).requires_grad_(False)
+        self._template = blocks[0]
         self._slots: list[_Slot] = []
         self._running: int | None = None
 
@@ -64,7 +64,7 @@ class BlockSwap:
 
     def _fill(self, index: int) -> _Slot:
         while len(self._slots) < min(SLOTS, len(self.resting)):
-            self._slots.append(_Slot(copy.deepcopy(self._template).to(self.device)))
+            self._slots.append(_Slot(_copy_of(self._template, self.device)))
         holding = [slot for slot in self._slots if slot.holds == index]
         if holding:
             return holding[0]
@@ -118,6 +118,16 @@ def swap_blocks(model: VideoRefiner, resident: int, device: torch.device | str) 
     for index, i in enumerate(away):
         model.transformer_blocks[i] = SwappedBlock(swap, index)
     return swap
+
+
+def _copy_of(block: nn.Module, device: torch.device) -> nn.Module:
+    """The block with weights of its own on the device. A host's quantised weights cannot be deep-copied, but cloned."""
+    shared = {id(p): p for p in block.parameters()}
+    made = copy.deepcopy(block, shared)
+    for module in made.modules():
+        for name, p in module.named_parameters(recurse=False):
+            module.register_parameter(name, nn.Parameter(p.detach().clone().to(device), requires_grad=False))
+    return made
 
 
 def _pinned(tensor: Tensor, on_cuda: bool) -> Tensor:
