@@ -83,7 +83,8 @@ class SanaWMGenerate(io.ComfyNode):
         first, device = _first_latent(vae, image, latent, (height, width)), model.load_device
         refining = RELEASED_REFINING.starting_at(start_sigma)
         prompt = with_context(prompt_of(positive, negative, cfg), refiner, refiner_positive)
-        stages = host_stages(model, vae, second_stage(refiner, refining, chunk, first, prompt, cls.hidden.unique_id))
+        second = second_stage(refiner, refining, chunk, first, prompt, cls.hidden.unique_id)
+        stages = host_stages(model, vae, second)
         session = open_session(stages, first.to(device), recipe, refining=refining, fps=camera.fps)
         chunks = _chunks(length, recipe, stages.stride, cls.hidden.unique_id)
         path = camera.cropped(fit_crop(camera.size, session.size)).with_length(session.span(chunks - 1)[1])
@@ -101,7 +102,7 @@ class SanaWMGenerate(io.ComfyNode):
                 device=device,
                 node=cls.hidden.unique_id,
                 metadata=video_metadata(cls.hidden.prompt, cls.hidden.extra_pnginfo),
-                overlaps=overlap == AUTO and fit_together(model, vae, refiner, device),
+                overlaps=overlap == AUTO and fit_together(model, vae, refiner, second),
             ),
             refiner,
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import comfy.model_management as management
-import torch
 from comfy_api.latest import io
 from torch import Tensor
 
@@ -90,12 +89,16 @@ def second_stage(
     memory = planned_memory(refiner, recipe, grid, prompt.context.shape[1] if prompt.context is not None else 1)
     if not memory.window_is_on_device:
         say(f"the refiner's window of {memory.window / 1e9:.1f} GB rests in the computer's memory", node)
-    return SecondStage(host_refiner_stage(refiner, memory), net.fingerprint + fingerprint_patches(refiner.patches))
+    return SecondStage(
+        stage=host_refiner_stage(refiner, memory),
+        fingerprint=net.fingerprint + fingerprint_patches(refiner.patches),
+        beside=memory.resident - memory.weights + memory.swapped,
+    )
 
 
-def fit_together(model, vae, refiner, device: torch.device) -> bool:
-    """Whether the weights of all stages can lie on the card at once, with room for what they compute."""
-    if refiner is None or device.type != "cuda":
+def fit_together(model, vae, refiner, second: SecondStage | None) -> bool:
+    """Whether the weights of all stages can lie on the card at once, with room for what the refiner carries."""
+    if second is None or model.load_device.type != "cuda":
         return False
     weights = sum(patcher.model_size() for patcher in (model, refiner, vae.patcher))
-    return weights <= ROOM * management.get_total_memory(device)
+    return weights + second.beside <= ROOM * management.get_total_memory(model.load_device)

@@ -26,10 +26,11 @@ SAMPLED = 64  # values of a LoRA's tensor that go into its fingerprint
 
 @dataclass(frozen=True, eq=False)
 class SecondStage:
-    """The refiner of a rollout, and what tells its weights and LoRAs from others."""
+    """The refiner of a rollout, what tells its weights and LoRAs from others, and its bytes on the card besides weights."""
 
     stage: RefinerStage
     fingerprint: str
+    beside: int
 
 
 def host_stages(model, vae, second: SecondStage | None = None) -> Stages:

@@ -260,3 +260,37 @@ def test_parts_do_not_see_each_other(model, prompt):
     together = model(parts, prompt)
     for part, got in zip(parts, together):
         assert_close(got, model([part], prompt)[0], 1e-5)
+
+
+def test_nothing_is_computed_twice(model, prompt):
+    """Angles once a block (and of the sink, once where it stands), modulation once a noise level, not once a step or token."""
+    calls = {"rotation": 0, "level": 0}
+    stage = refiner_stage(model)
+
+    def counting(name):
+        def run(*arguments):
+            calls[name] += 1
+            return getattr(stage, name)(*arguments)
+
+        return run
+
+    counted_stage = replace(stage, rotation=counting("rotation"), level=counting("level"))
+    blocks = len(list(refine(counted_stage, LATENTS, prompt, draw, fps=FPS, recipe=RECIPE)))
+    assert calls == {"rotation": 2 * blocks + 1, "level": len(RECIPE.sigmas)}
+
+
+def test_prompt_is_projected_once(model):
+    """Its keys and values do not depend on steps: the projections of the text run once a block of the model."""
+    count = [0]
+    hooks = [
+        layer.register_forward_hook(lambda *_: count.__setitem__(0, count[0] + 1))
+        for block in model.transformer_blocks
+        for layer in (block.attn2.to_k, block.attn2.to_v)
+    ]
+    try:
+        keys = model.prompt_keys(torch.zeros(1, 7, 16))
+        whole(model, keys)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    assert count[0] == 2 * len(model.transformer_blocks)
