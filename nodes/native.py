@@ -31,12 +31,11 @@ from ..wm_core.rollout import fingerprint_model
 from ..wm_core.shapes import chunk_lengths
 from ..wm_core.vae import VideoVAE
 from .bridge import log
-from .compat import Patcher, set_inference_dtype
-from .quantised import quantised_model
+from .compat import Patcher
+from .patched import COMPUTE_DTYPES, filled, patched, quantised
 
 CAMERA_KEY = "sana_wm_camera"  # in a conditioning: CameraConditions
 DIALECT_KEY = "sana_wm_dialect"  # the action dialect that the camera was written in
-COMPUTE_DTYPES = [torch.bfloat16, torch.float16, torch.float32]
 STREAM_KEY = "sana_wm_stream"  # in transformer_options: StreamHolder
 MEMORY_FACTOR = 5.0  # about 20 vectors of the model's width for each token, in the host's own unit
 DECODE_COPIES = 4  # tensors as wide as the decoder's last stage that are alive at once, see wm_core.vae.model
@@ -160,39 +159,14 @@ def world_model(opened: WorldFile, dtype: torch.dtype | None = None) -> Patcher:
 
     ConfigError for a dtype that quantised weights are not in; CheckpointError if the host does not know their format.
     """
-    device = management.get_torch_device()
-    model = (_quantised_world if opened.quantised else _plain_world)(opened, dtype, device)
-    model.requires_grad_(False)
-    patcher = Patcher(model, load_device=device, offload_device=management.unet_offload_device())
-    patcher.add_wrapper(extension.WrappersMP.OUTER_SAMPLE, _keep_known_frames)
-    return patcher
-
-
-def _plain_world(opened: WorldFile, dtype: torch.dtype | None, device: torch.device) -> HostWorldModel:
+    config = WorldModelConfig(opened)
+    if opened.quantised:
+        plain = WorldDiT(opened.config, device="meta")
+        weights = read_quantised(opened.file, opened.names, opened.quantised, plain, opened.info.layout)
+        return patched(quantised(HostWorldModel, config, weights, dtype, opened.file.path.name))
     weights = read_world_weights(opened)
     stored = weights["x_embedder.proj.weight"].dtype
-    dtype = dtype or _storage_dtype(stored, opened.info.parameters, device)
-    config = WorldModelConfig(opened)
-    cast = management.unet_manual_cast(dtype, device, COMPUTE_DTYPES)
-    set_inference_dtype(config, dtype, cast, device)
-    model = HostWorldModel(config, device=torch.device("meta"))
-    if dtype != stored:
-        weights = {name: tensor.to(dtype) for name, tensor in weights.items()}
-    model.diffusion_model.load_state_dict(weights, assign=True)
-    model.diffusion_model.fingerprint = fingerprint_model(model.diffusion_model)  # before anything is patched
-    return model
-
-
-def _quantised_world(opened: WorldFile, dtype: torch.dtype | None, device: torch.device) -> HostWorldModel:
-    plain = WorldDiT(opened.config, device="meta")
-    weights = read_quantised(opened.file, opened.names, opened.quantised, plain, opened.info.layout)
-    file = opened.file.path.name
-    if dtype is not None:
-        raise ConfigError(
-            f"weight_dtype must be auto for {file}, whose weights are {', '.join(weights.formats)}; for another precision "
-            "take the same model in bf16, fp16 or fp32"
-        )
-    return quantised_model(HostWorldModel, WorldModelConfig(opened), weights, device, file)
+    return patched(filled(HostWorldModel, config, weights, dtype, stored, opened.info.parameters))
 
 
 def world_info(model: Patcher) -> WorldInfo:
@@ -239,32 +213,6 @@ def _set_memory(vae: comfy.sd.VAE, config: VAEConfig) -> None:
     size = management.dtype_size
     vae.memory_used_decode = lambda z, dtype: DECODE_COPIES * last * spread * z[2] * z[3] * z[4] * size(dtype)
     vae.memory_used_encode = lambda x, dtype: DECODE_COPIES * first * x[-3] * x[-2] * x[-1] // patch**2 * size(dtype)
-
-
-def _storage_dtype(stored: torch.dtype, parameters: int, device: torch.device) -> torch.dtype:
-    """A CPU computes in float32 whatever the file holds, so there the file's own dtype stays, memory-mapped."""
-    if management.is_device_cpu(device):
-        return stored
-    return management.unet_dtype(
-        device=device, model_params=parameters, supported_dtypes=COMPUTE_DTYPES, weight_dtype=stored
-    )
-
-
-def _keep_known_frames(sample, noise, latent, sampler, sigmas, denoise_mask=None, *rest, **options) -> Tensor:
-    """Give frames that the noise mask calls known back as they came.
-
-    A sampler that stops before sigma 0, as the first half of split sigmas, would leave its noise on them, and the second
-    half would take that for the picture.
-    """
-    result = sample(noise, latent, sampler, sigmas, denoise_mask, *rest, **options)
-    if denoise_mask is None:
-        log.warning(
-            "the latent has no noise mask, so no picture is kept as the first frame; connect the latent of SANA-WM "
-            "Image to Video"
-        )
-        return result
-    mask = comfy.sampler_helpers.prepare_mask(denoise_mask, result.shape, result.device)
-    return torch.where(mask > 0, result, latent.to(result))
 
 
 def _compare_sizes(x: Tensor, camera: CameraConditions) -> None:

@@ -25,11 +25,10 @@ from ..wm_core.errors import ConfigError, ShapeError
 from ..wm_core.refiner import Keeps, KVRing, Part, Past, PromptKeys, RingSize, VideoRefiner
 from ..wm_core.refiner.block_swap import BlockSwap, swap_blocks
 from ..wm_core.refiner.memory import RefinerMemory, refiner_memory
-from ..wm_core.rollout import fingerprint_model
 from ..wm_core.sampling.refining import RefinerStage
-from .compat import Patcher, set_inference_dtype, walk_prefetching
-from .native import COMPUTE_DTYPES, _keep_known_frames, _storage_dtype, counted_tokens, host_attention
-from .quantised import quantised_model
+from .compat import Patcher, walk_prefetching
+from .native import counted_tokens, host_attention
+from .patched import COMPUTE_DTYPES, filled, patched, quantised
 
 FPS = 16.0  # of SANA-WM's videos; core's LTXVConditioning says another
 ROOM = 0.8  # of the card: what is larger than this leaves no room for the weights of a block
@@ -130,18 +129,20 @@ def refiner_model(opened: RefinerFile, dtype: torch.dtype | None = None, residen
 
     resident_blocks: how many blocks stay on the card while the others take turns there; None leaves it to the host.
     """
-    device = management.get_torch_device()
-    model = (_quantised if opened.quantised else _plain)(opened, dtype, device)
-    model.requires_grad_(False)
+    config, file = RefinerModelConfig(opened.config), opened.file.path.name
+    if opened.quantised:
+        plain = VideoRefiner(opened.config, device="meta")
+        weights = read_quantised(opened.file, opened.names, opened.quantised, plain, opened.layout)
+        model = quantised(HostRefinerModel, config, weights, dtype, file)
+    else:
+        weights = read_refiner_weights(opened)
+        model = filled(HostRefinerModel, config, weights, dtype, weights["proj_in.weight"].dtype, opened.parameters)
     net: HostRefiner = model.diffusion_model
-    parameters = opened.parameters
-    weight_bytes = sum(w.numel() * w.element_size() for w in net.state_dict().values()) / parameters
-    net.info = RefinerInfo(opened.file.path.name, weight_bytes, resident_blocks)
+    stored = sum(weight.numel() * weight.element_size() for weight in net.state_dict().values())
+    net.info = RefinerInfo(file, stored / opened.parameters, resident_blocks)
     if resident_blocks is not None:
-        net.swap = swap_blocks(net, resident_blocks, device)
-    patcher = Patcher(model, load_device=device, offload_device=management.unet_offload_device())
-    patcher.add_wrapper(extension.WrappersMP.OUTER_SAMPLE, _keep_known_frames)
-    return patcher
+        net.swap = swap_blocks(net, resident_blocks, management.get_torch_device())
+    return patched(model)
 
 
 def refiner_of(model) -> HostRefiner:
@@ -213,32 +214,6 @@ def release(model) -> None:
     swap = refiner_of(model).swap
     if swap is not None:
         swap.release()
-
-
-def _plain(opened: RefinerFile, dtype: torch.dtype | None, device: torch.device) -> HostRefinerModel:
-    weights = read_refiner_weights(opened)
-    stored = weights["proj_in.weight"].dtype
-    dtype = dtype or _storage_dtype(stored, opened.parameters, device)
-    config = RefinerModelConfig(opened.config)
-    set_inference_dtype(config, dtype, management.unet_manual_cast(dtype, device, COMPUTE_DTYPES), device)
-    model = HostRefinerModel(config, device=torch.device("meta"))
-    if dtype != stored:
-        weights = {name: tensor.to(dtype) for name, tensor in weights.items()}
-    model.diffusion_model.load_state_dict(weights, assign=True)
-    model.diffusion_model.fingerprint = fingerprint_model(model.diffusion_model)  # before anything is patched
-    return model
-
-
-def _quantised(opened: RefinerFile, dtype: torch.dtype | None, device: torch.device) -> HostRefinerModel:
-    plain = VideoRefiner(opened.config, device="meta")
-    weights = read_quantised(opened.file, opened.names, opened.quantised, plain, opened.layout)
-    file = opened.file.path.name
-    if dtype is not None:
-        raise ConfigError(
-            f"weight_dtype must be auto for {file}, whose weights are {', '.join(weights.formats)}; for another precision "
-            "take the same model in bf16, fp16 or fp32"
-        )
-    return quantised_model(HostRefinerModel, RefinerModelConfig(opened.config), weights, device, file)
 
 
 def _leading_known(mask: Tensor) -> int:

@@ -6,7 +6,7 @@ from comfy_api.latest import InputImpl, io, ui
 from comfy_execution.graph_utils import ExecutionBlocker
 from torch import Tensor
 
-from ..wm_core.config import RELEASED_REFINING, RefinerRecipe
+from ..wm_core.config import RefinerRecipe
 from ..wm_core.errors import ConfigError, ShapeError
 from ..wm_core.sampling.refining import check_frames
 from .compat import advanced, check_choice
@@ -15,6 +15,7 @@ from .native_refiner import refiner_of
 from .place import REFINED, unfinished
 from .refining import Work, carry_out
 from .rolling import video_metadata
+from .second_stage import strength_input
 from .stages import own_vae
 from .types import OpenRollout, RolloutSession
 
@@ -54,16 +55,7 @@ class SanaWMRefine(io.ComfyNode):
                     tooltip="block by block: 3 latent frames at a time with 11 in view, as trained, in memory that does not "
                     "grow. single shot: the whole clip at once, for short ones; memory grows with its length.",
                 ),
-                io.Float.Input(
-                    "start_sigma",
-                    default=RELEASED_REFINING.sigmas[0],
-                    min=0.0,
-                    max=1.0,
-                    step=0.000001,
-                    round=False,
-                    tooltip="Strength: how much noise covers the draft before it is refined. 0.909375 as released; lower "
-                    "keeps more of the draft and takes fewer steps below 0.725 and 0.421875.",
-                ),
+                strength_input(),
                 seed_input("Of the noise that covers the draft."),
                 io.String.Input(
                     "save_prefix",

@@ -20,21 +20,12 @@ from .stages import SecondStage, fingerprint_patches
 AUTO, OFF = "auto", "off"
 OVERLAPS = [OFF, AUTO]
 __all__ = [
-    "AUTO", "OFF", "OVERLAPS", "fit_together", "refiner_inputs", "release", "second_stage", "with_context",
+    "AUTO", "OFF", "OVERLAPS", "fit_together", "refiner_inputs", "release", "second_stage", "strength_input", "with_context",
 ]  # fmt: skip
 
 
 def refiner_inputs() -> list[io.Input]:
     """Inputs of a node that can refine: the model and its prompt, then settings."""
-    strength = io.Float.Input(
-        "start_sigma",
-        default=RELEASED_REFINING.sigmas[0],
-        min=0.0,
-        max=1.0,
-        step=0.000001,
-        round=False,
-        tooltip="Strength of the refiner: how much noise covers the draft before it is refined. 0.909375 as released.",
-    )
     overlap = io.Combo.Input(
         "overlap",
         options=OVERLAPS,
@@ -49,9 +40,22 @@ def refiner_inputs() -> list[io.Input]:
         io.Conditioning.Input(
             "refiner_positive", optional=True, tooltip="The prompt, encoded with the refiner's own CLIP."
         ),
-        advanced(strength),
+        advanced(strength_input()),
         advanced(overlap),
     ]
+
+
+def strength_input() -> io.Input:
+    return io.Float.Input(
+        "start_sigma",
+        default=RELEASED_REFINING.sigmas[0],
+        min=0.0,
+        max=1.0,
+        step=0.000001,
+        round=False,
+        tooltip="Strength of the refiner: how much noise covers the draft before it is refined. 0.909375 as released; lower "
+        "keeps more of the draft and takes fewer steps below 0.725 and 0.421875.",
+    )
 
 
 def with_context(prompt: Prompt, refiner, positive: list | None) -> Prompt:
