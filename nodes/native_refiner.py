@@ -177,7 +177,10 @@ def planned_memory(model, recipe: RefinerRecipe, grid: tuple[int, int, int], con
 def host_refiner_stage(model, memory: RefinerMemory) -> RefinerStage:
     """The stage of a MODEL. Every call of it is a moment at which the user's cancel is heard."""
     net, dtype, device = refiner_of(model), compute_dtype(model), model.load_device
-    options = model.model_options.get("transformer_options", {})
+    options = {
+        **model.model_options.get("transformer_options", {}),
+        "prefetch_dynamic_vbars": getattr(model, "is_dynamic", lambda: False)(),  # as the host's own samplers say
+    }
 
     def load(needed: int) -> None:
         management.throw_exception_if_processing_interrupted()
