@@ -187,3 +187,36 @@ def test_quantised_refiner(models, told, tmp_path, kind):
     assert torch.equal(swapped["samples"], got["samples"]), "quantised blocks take turns like others"
     ratio = ((got["samples"] - exact["samples"]).square().mean() / exact["samples"].square().mean()).sqrt()
     assert 1e-4 < ratio < 0.2
+
+
+def test_quantised_file_of_original_names(models, told):
+    """As people have LTX-2: one file, original names under the host's prefix, the audio half and the connectors inside."""
+    import json
+
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    from tools.make_name_lists import original_refiner_name
+    from tools.quantize import Options, quantize
+
+    source = models / "diffusion_models" / DIFFUSERS
+    rounded = source.with_name("fp8.safetensors")
+    quantize(source, rounded, Options("fp8"))
+    with safe_open(rounded, framework="pt") as file:
+        stated = json.loads(file.metadata()["_quantization_metadata"])
+        weights = {original_refiner_name(key): file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    write_refiner(models, REFINERS["original"])
+    original = models / "checkpoints" / "ltx-2-19b-dev.safetensors"
+    with safe_open(original, framework="pt") as file:
+        config = file.metadata()["config"]
+        rest = {key: file.get_tensor(key) for key in file.keys() if key not in weights}  # noqa: SIM118
+    original.unlink()
+    prefix = "model.diffusion_model."
+    layers = {original_refiner_name(name).removeprefix(prefix): value for name, value in stated["layers"].items()}
+    metadata = {"config": config, "_quantization_metadata": json.dumps(stated | {"layers": layers})}
+    save_file(rest | weights, models / "checkpoints" / "sana_wm_refiner_fp8.safetensors", metadata)
+    model, clip, info = load("sana_wm_refiner_fp8.safetensors")
+    assert "original names" in info and "float8_e4m3fn" in info and clip is not None
+    want, _ = refine(load(f"sana_wm_refiner/transformer/{rounded.name}", text_encoder="none")[0], prefix="a")
+    got, _ = refine(model, prefix="b")
+    assert torch.equal(got["samples"], want["samples"])
