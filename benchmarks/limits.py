@@ -1,4 +1,4 @@
-"""What rolling generation may cost: long films, causal decoding in parts, a minute of 720p. Rows of ours alone.
+"""What rolling generation may cost: long films, causal decoding in parts, a minute of 720p, refining. Rows of ours alone.
 
 Memory is told on Linux only; elsewhere those rows say that they were not measured.
 """
@@ -73,4 +73,20 @@ def minute(quick: bool) -> Iterator[Limit]:
     yield Limit(what, "MiB", 3072, made["peak"], beside)
 
 
-LIMITS = {"long_film": long_film, "decoding": decoding, "minute": minute}  # name -> rows, measured one by one
+def refiner_loop(quick: bool) -> Iterator[Limit]:
+    size = {"size": "tiny" if quick else "toy"}
+    passes = call_apart("refiner.count_passes", size)
+    what = "refiner, forwards through the model for one block"
+    yield Limit(what, "forwards", 3, passes["ours"], f"diffusers {passes['theirs']:g}")
+    kept = call_apart("refiner.count_kept_frames", size)
+    what = "refiner, latent frames whose K and V are kept"
+    yield Limit(what, "frames", 11, kept["ours"], f"diffusers {kept['theirs']:g}")
+    for name, frames in (("toy", 19), ("interleaved", 16))[: 1 if quick else None]:
+        peak = call_apart("refiner.predict_peak", {"size": name, "frames": frames}, frees_at_once=False)
+        said, found = peak["said"], peak["measured"]
+        what, off = f"refiner, {name}, peak predicted beside the allocator's", abs(said / found - 1)
+        yield Limit(what, "% off", 5, 100 * off, f"{said:.1f} / {found:.1f} MiB")
+
+
+# name -> rows, measured one by one
+LIMITS = {"long_film": long_film, "decoding": decoding, "minute": minute, "refiner_loop": refiner_loop}

@@ -6,6 +6,7 @@ synchronised GPU. Peak memory of a CPU case is taken in a process of its own (ap
 
 from __future__ import annotations
 
+import gc
 import importlib
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from statistics import median
 
 import torch
 from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
 
 from .apart import MIB, call_apart, peak_mib, start_peak, tells_memory
 
@@ -108,6 +110,19 @@ def _gpu_extra_memory(case: Case, side: str) -> float:
     result = run()  # noqa: F841
     torch.cuda.synchronize()
     return (torch.cuda.max_memory_allocated() - before) / MIB
+
+
+def allocator_peak(run: Callable[[], object]) -> int:
+    """Most bytes that the CPU allocator had given out at once during run(), in the thread that calls."""
+    gc.collect()
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        run()
+    events = [e for e in profiler.profiler.kineto_results.events() if e.name() == "[memory]"]
+    level = peak = 0
+    for event in sorted(events, key=lambda e: e.start_ns()):
+        level += event.nbytes()
+        peak = max(peak, level)
+    return peak
 
 
 def _gpu_clock() -> float:

@@ -1,6 +1,6 @@
 """Prints two tables, ratios against diffusers and limits of rolling generation, and writes them to benchmarks/results.json.
 
-    python -m benchmarks.run [--quick] [--gpu] [--only diffusers|long_film|decoding|minute]
+    python -m benchmarks.run [--quick] [--gpu] [--only diffusers|refiner|long_film|decoding|minute|refiner_loop]
 
 --quick takes the smaller half of the CPU cases; --gpu adds full-size cases in bfloat16, which need a CUDA device. What was
 left out stays in results.json as it was, with its own date and commit.
@@ -82,6 +82,30 @@ def gpu_questions() -> Iterator[Question]:
     yield Question("GPU VAE decode, 22 x 40 x 4 latents", "time", 1.0, case)
 
 
+def refiner_questions() -> Iterator[Question]:
+    sizes = {"toy": ("1024", 1.3, True), "toy, short text": ("64", 1.0, False)}
+    for size, (text, goal, quick) in sizes.items():
+        what = f"refiner block, 6 x 10 x 3 tokens, {text} of text"
+        yield Question(what, "time", goal, Case("refiner.block", {"size": size}), quick=quick)
+    yield Question("refiner block, extra memory", "memory", 1.0, Case("refiner.block", {"size": "toy"}), quick=True)
+    what = "refiner keys of the text: in each pass of a block / once"
+    yield Question(what, "time", 1.0, Case("refiner.prompt_keys", {"size": "toy"}), quick=True)
+
+
+def refiner_gpu_questions() -> Iterator[Question]:
+    gpu = {"size": "released", "device": "cuda", "dtype": "bfloat16"}
+    case, what = Case("refiner.block", gpu), "GPU refiner block, 22 x 40 x 3 tokens, 48 layers"
+    yield Question(what, "time", 1.5, case)
+    yield Question("GPU refiner block, extra memory", "memory", 1.0, case)
+    yield Question("GPU refiner block, in 4 passes / in 3", "time", 1.0, Case("refiner.merging", gpu))
+    # 3 x 23.6 GB come over for a block: at 50 GB/s 1.4 s, beside 0.46 s of computing at the least
+    case = Case("refiner.swapping", {"resident": 4, **gpu})
+    yield Question("GPU refiner block, 48 layers / 4 layers on the card", "time", 0.3, case)
+
+
+COMPARISONS = {"diffusers": (cpu_questions, gpu_questions), "refiner": (refiner_questions, refiner_gpu_questions)}
+
+
 def answer(question: Question) -> Row:
     """Measure; RuntimeError when the sides do not compute the same."""
     case, on_gpu = question.case, question.case.on_gpu
@@ -147,7 +171,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="the smaller half of the CPU cases")
     parser.add_argument("--gpu", action="store_true", help="also full-size cases on a CUDA device")
-    parser.add_argument("--only", choices=("diffusers", *LIMITS), help="only these rows")
+    parser.add_argument("--only", choices=(*COMPARISONS, *LIMITS), help="only these rows")
     options = parser.parse_args(arguments)
     try:
         found = importlib.metadata.version("diffusers")
@@ -162,15 +186,16 @@ def main(arguments: list[str]) -> int:
     torch.set_num_threads(1)
     about = surroundings(options.gpu) | {"cases": "quick" if options.quick else "all"}
     print("   ".join(f"{key} {value}" for key, value in about.items()))
-    if options.only in (None, "diffusers"):
-        questions = [q for q in cpu_questions() if q.quick or not options.quick]
-        questions += gpu_questions() if options.gpu else ()
-        print("\n" + COMPARISON_HEAD)
-        keep("diffusers", measured((answer(q) for q in questions), about))
-    if options.only != "diffusers":
-        print("\n" + LIMIT_HEAD, flush=True)
-        for name in LIMITS if options.only is None else (options.only,):
-            keep(name, measured(LIMITS[name](options.quick), about))
+    wanted = (*COMPARISONS, *LIMITS) if options.only is None else (options.only,)
+    for i, name in enumerate(x for x in COMPARISONS if x in wanted):
+        on_cpu, on_gpu = COMPARISONS[name]
+        questions = [q for q in on_cpu() if q.quick or not options.quick]
+        questions += on_gpu() if options.gpu else ()
+        print("" if i else "\n" + COMPARISON_HEAD)
+        keep(name, measured((answer(q) for q in questions), about))
+    for i, name in enumerate(x for x in LIMITS if x in wanted):
+        print("" if i else "\n" + LIMIT_HEAD, flush=True)
+        keep(name, measured(LIMITS[name](options.quick), about))
     return 0
 
 

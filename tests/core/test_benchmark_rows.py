@@ -1,13 +1,15 @@
-"""benchmarks: the verdict of a row follows from its figures, and the slope of a memory curve is per step."""
+"""benchmarks: the verdict of a row follows from its figures, the slope of a memory curve is per step, the refiner's rows run."""
 
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.long_run import slope
+from benchmarks.measure import ALIKE, Case, relative_rms
 from benchmarks.rows import Limit, Row
 
 
@@ -32,3 +34,36 @@ def test_the_slope_is_per_chunk_whatever_the_level():
     assert slope([300 + 0.25 * i for i in range(50)]) == pytest.approx(0.25)
     assert slope([300.0] * 50) == pytest.approx(0, abs=1e-9)
     assert slope([300.0, 500.0] + [300.0] * 400) < 0.05, "one peak is no growth"
+
+
+needs_diffusers = pytest.mark.skipif(sys.version_info < (3, 11), reason="diffusers 0.42.1 needs Python 3.11")
+
+
+@needs_diffusers
+@pytest.mark.parametrize("build", ["block", "merging", "swapping", "prompt_keys"])
+def test_both_sides_of_a_refiner_row_compute_the_same(build):
+    """Three blocks in turn, as the rows make them."""
+    case = Case(f"refiner.{build}", {"size": "tiny"} | ({"resident": 1} if build == "swapping" else {}))
+    with torch.no_grad():
+        pair = case.pair()
+        made = [(pair.ours(), pair.theirs()) for _ in range(3)]
+    assert all(relative_rms(*results) < ALIKE for results in made)
+    assert build == "prompt_keys" or relative_rms(made[0][0], made[1][0]) > ALIKE, "a call makes the next block"
+
+
+@needs_diffusers
+def test_what_the_refiner_keeps_is_counted():
+    from benchmarks.refiner import count_kept_frames, count_passes
+
+    assert count_passes("tiny", blocks=2) == {"theirs": 4, "ours": 3}
+    assert count_kept_frames("tiny") == {"theirs": 14, "ours": 11}
+
+
+@needs_diffusers
+def test_refiner_questions_name_cases_that_exist():
+    from benchmarks import refiner
+    from benchmarks.run import COMPARISONS
+
+    for question in (q for make in COMPARISONS["refiner"] for q in make()):
+        assert callable(getattr(refiner, question.case.build.removeprefix("refiner.")))
+        assert question.case.settings["size"] in refiner.SIZES

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 from dataclasses import replace
 
 import pytest
 import torch
 from refiner_models import drawn
-from torch.profiler import ProfilerActivity, profile
 
+from benchmarks.measure import allocator_peak
 from wm_core.config import RELEASED_REFINING, RefinerConfig, RefinerRecipe
 from wm_core.refiner import VideoRefiner
 from wm_core.refiner.memory import all_weights, block_weights, refiner_memory
@@ -25,19 +24,6 @@ CASES = {
     "small_window": (BASE, RefinerRecipe(window=5), (13, 9, 12)),
     "single_shot": (BASE, RefinerRecipe(block=0), (10, 6, 10)),
 }
-
-
-def allocator_peak(run) -> int:
-    """Most bytes that the CPU allocator had given out at once during run()."""
-    gc.collect()
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        run()
-    events = [e for e in profiler.profiler.kineto_results.events() if e.name() == "[memory]"]
-    level = peak = 0
-    for event in sorted(events, key=lambda e: e.start_ns()):
-        level += event.nbytes()
-        peak = max(peak, level)
-    return peak
 
 
 def whole_refinement(config, recipe, grid):
