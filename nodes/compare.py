@@ -86,9 +86,9 @@ class SanaWMCompare(io.ComfyNode):
             picture = image_of(draw_pair(curves, clip.fps, revisits))
             lines = [_clip_line(clip), *report_pair(curves, clip.fps, revisits), *_other_lines(clips, camera)]
         video, shown = _placed(video, prefix, clip.size)
-        say("; ".join(line.partition(". ")[0] for line in lines[:2]), cls.hidden.unique_id)
-        result = InputImpl.VideoFromFile(str(video))
-        return io.NodeOutput(result, picture, "\n".join(lines), ui=ui.PreviewVideo([shown]))
+        say("; ".join(line.partition(". ")[0].rstrip(".") for line in lines[:2]), cls.hidden.unique_id)
+        report = "\n\n".join(lines)  # the frontend shows text as markdown, in which one line break is a space
+        return io.NodeOutput(InputImpl.VideoFromFile(str(video)), picture, report, ui=ui.PreviewVideo([shown]))
 
 
 def _fps_input() -> io.Input:

@@ -85,7 +85,14 @@ def carry_out(work: Work, prefix: str, resumes: bool, metadata: dict[str, str]) 
                 pass
         else:
             _film(work, place, pieces, metadata)
+    say(_finished(place, work, len(spans), len(done)), work.node)
     return place, clip
+
+
+def _finished(place: Place, work: Work, total: int, earlier: int) -> str:
+    before = f", {earlier} of them in an earlier run" if earlier else ""
+    kept = place.folder.name if work.vae is None else f"{place.video.name}, its blocks in {place.folder.name}"
+    return f"{total} blocks refined{before}: {kept}. Stage 1 is unchanged"
 
 
 def _pieces(

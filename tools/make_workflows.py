@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 from .graphs.continue_and_branch import continue_and_branch
+from .graphs.refine_and_compare import refine_and_compare
 from .graphs.start import start
 from .graphs.stitch_two_clips import stitch_two_clips
 from .graphs.stream_minute import stream_minute
@@ -17,7 +18,7 @@ from .workflows import api_form, ui_form
 
 FOLDER = Path(__file__).resolve().parents[1] / "example_workflows"
 
-GRAPHS = {graph.__name__: graph for graph in (start, stream_minute, continue_and_branch, stitch_two_clips)}
+GRAPHS = {graph.__name__: graph for graph in (start, stream_minute, continue_and_branch, stitch_two_clips, refine_and_compare)}
 
 
 def main() -> None:

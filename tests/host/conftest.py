@@ -12,6 +12,8 @@ from safetensors.torch import save_file
 from tools import host
 from tools.client import Client
 from tools.make_streaming_models import make_streaming_models
+from tools.make_tiny_gemma3 import FOLDERS, write_folder
+from tools.make_tiny_refiner import REFINERS, write_refiner
 from tools.server import Server
 from tools.trial_graph import on_trial_world
 
@@ -38,7 +40,7 @@ def server(start_server, tmp_path_factory):
 
 
 def write_models(folder):
-    """A random LoRA of the trial world, the tiny streaming models, and the file that shows them to a server."""
+    """A random LoRA of the trial world, the tiny models of both stages, and the file that shows them to a server."""
     (folder / "loras").mkdir(parents=True)
     g = torch.Generator().manual_seed(0)
     weights = {}
@@ -48,7 +50,9 @@ def write_models(folder):
         weights[f"{base}.lora_B.weight"] = torch.randn(384, 4, generator=g) * 0.2
     save_file(weights, folder / "loras" / LORA)
     make_streaming_models(folder)
-    kinds = ("loras", "diffusion_models", "vae", "sana_wm_text")
+    write_refiner(folder, REFINERS["diffusers"])
+    write_folder(folder / "text_encoders", FOLDERS["text_only_sharded"])
+    kinds = ("loras", "diffusion_models", "vae", "text_encoders", "sana_wm_text")
     paths = folder / "paths.yaml"
     paths.write_text("\n".join(["tests:", f"  base_path: {json.dumps(str(folder))}", *(f"  {k}: {k}" for k in kinds), ""]))
     return paths

@@ -9,6 +9,8 @@ from pathlib import Path
 from cases import ROOT
 
 from tools.make_streaming_models import CAUSAL_VAE, PROMPTS, STREAMING_WORLD
+from tools.make_tiny_gemma3 import FOLDERS
+from tools.make_tiny_refiner import REFINERS
 
 SIZE = (64, 96)
 SETTINGS = {  # title of a node -> inputs
@@ -16,6 +18,10 @@ SETTINGS = {  # title of a node -> inputs
     "Video VAE": {"file": Path(CAUSAL_VAE.path).name},
     "Start picture": {"image": "start_picture.png"},
     "Generate": {"width": SIZE[1], "height": SIZE[0]},
+    "Refiner": {
+        "file": REFINERS["diffusers"].transformer.removeprefix("diffusion_models/"),
+        "text_encoder": FOLDERS["text_only_sharded"].path,
+    },
 }
 TEXTS = {"Prompt": 0, "Prompt of the branch": 1}
 

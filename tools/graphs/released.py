@@ -26,6 +26,14 @@ TEXT = {
     "gemma_2_2b_fp16.safetensors",
     "directory": "text_encoders",
 }
+# The refiner is a folder of its release, and both its files need the config.json beside them.
+REFINER = "sana_wm_refiner/transformer/diffusion_pytorch_model.safetensors"
+GEMMA3 = {
+    "name": "gemma_3_12B_it_fp8_scaled.safetensors",
+    "url": "https://huggingface.co/Comfy-Org/ltx-2/resolve/main/split_files/text_encoders/"
+    "gemma_3_12B_it_fp8_scaled.safetensors",
+    "directory": "text_encoders",
+}
 PROMPT = (
     "A quiet village street in late afternoon light: stone houses with flower boxes, a cobbled lane, a fountain in the "
     "distance, soft shadows. The world is still but alive: leaves stir, water glitters, a cat sleeps on a wall."
