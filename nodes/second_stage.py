@@ -30,6 +30,7 @@ def refiner_inputs() -> list[io.Input]:
         "overlap",
         options=OVERLAPS,
         default=OFF,
+        optional=True,
         tooltip="auto: where all three stages fit the card, stage 1 works a chunk ahead of the refiner and that a chunk ahead "
         "of the decoder. Same result; the gain was not measured on a card yet.",
     )
@@ -40,14 +41,16 @@ def refiner_inputs() -> list[io.Input]:
         io.Conditioning.Input(
             "refiner_positive", optional=True, tooltip="The prompt, encoded with the refiner's own CLIP."
         ),
-        advanced(strength_input()),
+        advanced(strength_input(optional=True)),
         advanced(overlap),
     ]
 
 
-def strength_input() -> io.Input:
+def strength_input(*, optional: bool = False) -> io.Input:
+    """optional: where graphs from before there was a refiner must still run."""
     return io.Float.Input(
         "start_sigma",
+        optional=optional,
         default=RELEASED_REFINING.sigmas[0],
         min=0.0,
         max=1.0,
