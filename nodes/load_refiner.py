@@ -169,9 +169,9 @@ def _told(opened: RefinerFile) -> list[str]:
     config = opened.config
     kinds = sorted({layer.format for layer in opened.quantised.values()})
     kept = f", {', '.join(kinds)}" if kinds else ""
-    parameters, audio = (count / 1e9 for count in (opened.parameters, opened.never_read))
+    read, left = _count(opened.parameters), _count(opened.never_read)
     return [
-        f"{opened.file.path.name}: {opened.layout}, {parameters:.2f}B parameters{kept}, {audio:.2f}B of audio left on the disk",
+        f"{opened.file.path.name}: {opened.layout}, {read} parameters{kept}, {left} of audio left on the disk",
         f"{config.depth} blocks, {config.num_heads} heads of {config.head_dim}, rope {config.rope} ({opened.rope_source})",
     ]
 
@@ -185,6 +185,10 @@ def _memory(model) -> list[str]:
     listed = ", ".join(f"{name} {_size(value)}" for name, value in parts.items())
     away = f"; {_size(need.elsewhere)} rest in the computer's memory" if need.elsewhere else ""
     return [f"At 1280 x 704, any length: {_size(need.resident)} on {model.load_device} ({listed}){away}"]
+
+
+def _count(parameters: int) -> str:
+    return f"{parameters / 1e9:.2f}B" if parameters >= 1e8 else f"{parameters / 1e6:.2f}M"
 
 
 def _size(count: int) -> str:

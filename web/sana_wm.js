@@ -2,6 +2,7 @@
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 
+const LIVE_PICTURE = "$$canvas-image-preview"; // the frontend's widget for previews
 const STOPS = ["execution_interrupted", "execution_error"];
 
 app.registerExtension({
@@ -27,6 +28,12 @@ app.registerExtension({
 /** The last chunk's picture would be drawn in place of the video. */
 function dropPreview(id) {
   if (app.nodePreviewImages) delete app.nodePreviewImages[id];
+  const node = app.graph.getNodeById(id);
+  if (node?.imgs) {
+    // What is drawn already would stay beside the video, or, without its picture, cover the canvas.
+    node.imgs = undefined;
+    node.widgets = node.widgets?.filter((widget) => widget.name !== LIVE_PICTURE);
+  }
   app.graph.setDirtyCanvas(true, true);
 }
 

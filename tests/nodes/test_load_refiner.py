@@ -65,7 +65,7 @@ def test_what_is_told(models, told):
 
     need = planned_memory(model, RELEASED_REFINING, GRID, 1024)
     first, second, third = info.splitlines()
-    assert first.startswith(f"{FILE}: LTX-2 transformer, diffusers names, 0.00B parameters, 0.00B of audio")
+    assert first.startswith(f"{FILE}: LTX-2 transformer, diffusers names, 0.07M parameters, 0.01M of audio")
     assert "3 blocks, 2 heads of 16, rope split (config.json" in second
     assert third.startswith("At 1280 x 704, any length: ") and f"window {need.window / 1e6:.1f} MB" in third
 
