@@ -13,9 +13,10 @@ from ..wm_core.shapes import Stride, snap_frames
 from .bridge import cropped, image_of, say
 from .compat import advanced, check_choice
 from .native import counted_tokens, world_info
+from .native_refiner import release
 from .place import Place, unfinished
 from .rolling import Order, roll, session_of, video_metadata
-from .second_stage import AUTO, OFF, OVERLAPS, fit_together, refiner_inputs, release, second_stage, with_context
+from .second_stage import AUTO, OFF, OVERLAPS, fit_together, refiner_inputs, second_stage, with_context
 from .stages import host_stages
 from .stream import STEPS, parse_levels, recipe_inputs
 from .types import Camera, RolloutSession
@@ -102,7 +103,7 @@ class SanaWMGenerate(io.ComfyNode):
                 device=device,
                 node=cls.hidden.unique_id,
                 metadata=video_metadata(cls.hidden.prompt, cls.hidden.extra_pnginfo),
-                overlaps=overlap == AUTO and fit_together(model, vae, refiner, second),
+                overlaps=overlap == AUTO and fit_together(model, vae, refiner, second, (*first.shape[:2], chunk + 1, *first.shape[3:])),
             ),
             refiner,
         )

@@ -28,10 +28,11 @@ from ..wm_core.refiner.memory import RefinerMemory, refiner_memory
 from ..wm_core.sampling.refining import RefinerStage
 from .compat import Patcher, walk_prefetching
 from .native import counted_tokens, host_attention
-from .patched import COMPUTE_DTYPES, filled, patched, quantised
+from .patched import filled, patched, quantised
 
 FPS = 16.0  # of SANA-WM's videos; core's LTXVConditioning says another
-ROOM = 0.8  # of the card: what is larger than this leaves no room for the weights of a block
+WINDOW_ROOM = 0.5  # of the card: a window that takes more leaves too little for weights
+COMPUTE_DTYPES = [torch.bfloat16, torch.float32]  # LTX-2's activations leave the range of float16
 MEMORY_FACTOR = 7.0  # about 28 vectors of the model's width for each token, in the host's own unit
 
 
@@ -169,7 +170,7 @@ def planned_memory(model, recipe: RefinerRecipe, grid: tuple[int, int, int], con
     here = plan(True)
     beside_weights = here.window + here.text + here.scratch + here.activations
     fits = management.is_device_cpu(model.load_device) or (
-        beside_weights <= ROOM * management.get_total_memory(model.load_device)
+        beside_weights <= WINDOW_ROOM * management.get_total_memory(model.load_device)
     )
     return here if fits else plan(False)
 
@@ -182,12 +183,16 @@ def host_refiner_stage(model, memory: RefinerMemory) -> RefinerStage:
         "prefetch_dynamic_vbars": getattr(model, "is_dynamic", lambda: False)(),  # as the host's own samplers say
     }
 
-    def load(needed: int) -> None:
+    coming = {"window": memory.window if memory.window_is_on_device else 0, "text": memory.text, "slots": memory.slots}
+
+    def load() -> None:
+        """Make room for what a forward takes and for what has not been made yet."""
         management.throw_exception_if_processing_interrupted()
+        needed = memory.scratch + memory.activations + sum(coming.values())
         management.load_models_gpu([model], memory_required=needed)
 
     def forward(parts: Sequence[Part], prompt: PromptKeys, ring: KVRing) -> list[Tensor]:
-        load(memory.scratch + memory.activations)
+        load()
         cast = [replace(part, x=part.x.to(device, dtype)) for part in parts]
         velocity = VideoRefiner.forward(
             net, cast, prompt, ring, attend=host_attention(options), walk=walk_prefetching(device, options)
@@ -195,20 +200,28 @@ def host_refiner_stage(model, memory: RefinerMemory) -> RefinerStage:
         return [v.to(part.x) for v, part in zip(velocity, parts)]
 
     def prompt_keys(context: Tensor) -> PromptKeys:
-        load(memory.resident - memory.weights + memory.swapped)  # the first call: make room for all that comes
-        return net.prompt_keys(context.to(device, dtype))
+        load()
+        keys = net.prompt_keys(context.to(device, dtype))
+        coming["text"] = coming["slots"] = 0
+        return keys
 
     def level(sigma: float):
-        load(memory.scratch + memory.activations)
+        load()
         return net.level(sigma, dtype, device)
 
-    keep = None if memory.window_is_on_device else torch.device("cpu")
+    def ring(size: RingSize, batch: int) -> KVRing:
+        load()
+        keep = None if memory.window_is_on_device else torch.device("cpu")
+        made = KVRing(net.config, size, dtype=dtype, device=device, keep=keep, batch=batch)
+        coming["window"] = 0
+        return made
+
     return RefinerStage(
         forward=forward,
         prompt_keys=prompt_keys,
         level=level,
         rotation=lambda start, grid, fps: net.rotation(start, grid, fps, device),
-        ring=lambda size: KVRing(net.config, size, dtype=dtype, device=device, keep=keep),
+        ring=ring,
     )
 
 

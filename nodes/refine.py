@@ -10,12 +10,12 @@ from ..wm_core.config import RefinerRecipe
 from ..wm_core.errors import ConfigError, ShapeError
 from ..wm_core.sampling.refining import check_frames
 from .compat import advanced, check_choice
-from .generate import RESUME, prompt_of, seed_input
+from .generate import RESUME, seed_input
 from .native_refiner import refiner_of
 from .place import REFINED, unfinished
 from .refining import Work, carry_out
 from .rolling import video_metadata
-from .second_stage import strength_input
+from .second_stage import context_of, strength_input
 from .stages import own_vae
 from .types import OpenRollout, RolloutSession
 
@@ -94,7 +94,7 @@ class SanaWMRefine(io.ComfyNode):
             refiner=refiner,
             vae=vae,
             latents=latents,
-            context=prompt_of(positive).text,
+            context=context_of(refiner, positive, "positive"),
             recipe=recipe.starting_at(start_sigma),
             frames=_frames(latents, recipe, first_frame, last_frame, _stride(vae, draft)),
             fps=_fps(draft, fps),
@@ -148,10 +148,15 @@ def _frames(latents: Tensor, recipe: RefinerRecipe, first: int, last: int, strid
     shows = lambda frame: (frame + stride - 1) // stride  # the latent frame that a pixel frame comes from
     stop = total if last == -1 else min(total, shows(last) + 1)
     start = max(recipe.sink, shows(first))
+    if last != -1 and last < (recipe.sink - 1) * stride + 1:
+        raise ConfigError(
+            f"frames {first} to {last} lie in the sink of {recipe.sink} latent frames, which stays as it is; choose a last_frame "
+            f"of at least {(recipe.sink - 1) * stride + 1}"
+        )
     if start >= total:
         frames = (total - 1) * stride + 1
         raise ConfigError(f"first_frame must be one of the clip's {frames}, got {first}; the first is 0")
-    return check_frames(latents, recipe, range(start, max(stop, start + 1)))
+    return check_frames(latents, recipe, range(start, stop))
 
 
 def _check_vae(refiner, vae, draft: dict | OpenRollout) -> None:

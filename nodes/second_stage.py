@@ -14,14 +14,12 @@ from ..wm_core.rollout import Prompt
 from .bridge import say
 from .compat import advanced
 from .native import counted_tokens
-from .native_refiner import ROOM, host_refiner_stage, planned_memory, refiner_of, release
+from .native_refiner import host_refiner_stage, planned_memory, refiner_of
 from .stages import SecondStage, fingerprint_patches
 
 AUTO, OFF = "auto", "off"
+CARD_ROOM = 0.85  # of the card: the rest is what stage 1 carries, and what a host keeps free
 OVERLAPS = [OFF, AUTO]
-__all__ = [
-    "AUTO", "OFF", "OVERLAPS", "fit_together", "refiner_inputs", "release", "second_stage", "strength_input", "with_context",
-]  # fmt: skip
 
 
 def refiner_inputs() -> list[io.Input]:
@@ -61,12 +59,8 @@ def strength_input(*, optional: bool = False) -> io.Input:
     )
 
 
-def with_context(prompt: Prompt, refiner, positive: list | None) -> Prompt:
-    """The prompt with what the refiner reads; ConfigError if only one of refiner and its prompt is there."""
-    if refiner is None:
-        return prompt
-    if positive is None:
-        raise ConfigError("a refiner needs the prompt as its own text encoder reads it; connect refiner_positive")
+def context_of(refiner, positive: list, what: str) -> Tensor:
+    """The one prompt of a CONDITIONING as the refiner reads it, (1, l, c). what: the input's name, for errors."""
     if len(positive) != 1:
         raise ConfigError(f"the refiner takes one prompt at a time, got {len(positive)}; do not combine conditionings")
     text, extra = positive[0]
@@ -74,10 +68,21 @@ def with_context(prompt: Prompt, refiner, positive: list | None) -> Prompt:
     wanted = refiner_of(refiner).config.caption_channels
     if context.shape[-1] != wanted:
         raise ShapeError(
-            f"refiner_positive must have {wanted} channels, got {context.shape[-1]}; encode it with the CLIP of Load LTX-2 "
-            "Refiner, not with stage 1's text encoder"
+            f"{what} must have {wanted} channels, got {context.shape[-1]}; encode it with the CLIP of Load LTX-2 Refiner, not "
+            "with stage 1's text encoder"
         )
-    return replace(prompt, context=context)
+    return context
+
+
+def with_context(prompt: Prompt, refiner, positive: list | None) -> Prompt:
+    """The prompt with what the refiner reads; ConfigError if only one of refiner and its prompt is there."""
+    if refiner is None:
+        if positive is not None:
+            raise ConfigError("refiner_positive is read by a refiner, and none is connected; connect Load LTX-2 Refiner")
+        return prompt
+    if positive is None:
+        raise ConfigError("a refiner needs the prompt as its own text encoder reads it; connect refiner_positive")
+    return replace(prompt, context=context_of(refiner, positive, "refiner_positive"))
 
 
 def second_stage(
@@ -99,13 +104,17 @@ def second_stage(
     return SecondStage(
         stage=host_refiner_stage(refiner, memory),
         fingerprint=net.fingerprint + fingerprint_patches(refiner.patches),
-        beside=memory.resident - memory.weights + memory.swapped,
+        beside=memory.resident - memory.weights + memory.swapped + memory.slots,
     )
 
 
-def fit_together(model, vae, refiner, second: SecondStage | None) -> bool:
-    """Whether the weights of all stages can lie on the card at once, with room for what the refiner carries."""
+def fit_together(model, vae, refiner, second: SecondStage | None, shape: tuple[int, ...]) -> bool:
+    """Whether all stages can lie on the card at once, with what they compute and the refiner carries.
+
+    shape: of a chunk's latents, (1, c, t, h, w).
+    """
     if second is None or model.load_device.type != "cuda":
         return False
     weights = sum(patcher.model_size() for patcher in (model, refiner, vae.patcher))
-    return weights + second.beside <= ROOM * management.get_total_memory(model.load_device)
+    computing = model.memory_required(list(shape)) + vae.memory_used_decode((1, *shape[1:2], 1, *shape[3:]), vae.vae_dtype)
+    return weights + second.beside + computing <= CARD_ROOM * management.get_total_memory(model.load_device)

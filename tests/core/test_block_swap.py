@@ -72,7 +72,8 @@ def test_a_slot_is_filled_one_ahead():
     order = []
     for index in range(7):
         swap.block(index)
-        swap.done(index)
+        swap.used(index)
+        swap.ahead(index)
         order.append(sorted(slot.holds for slot in swap._slots))
     assert order == [[0, 1], [1, 2], [2, 3], [3, 4], [4, 5], [5, 6], [0, 6]], "and the first again for the next pass"
 

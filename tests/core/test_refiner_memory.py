@@ -22,6 +22,8 @@ CASES = {
     "interleaved": (replace(BASE, rope="interleaved"), RELEASED_REFINING, (19, 6, 10)),
     "wider_and_larger": (replace(BASE, num_heads=8, depth=3), RELEASED_REFINING, (16, 8, 9)),
     "small_window": (BASE, RefinerRecipe(window=5), (13, 9, 12)),
+    "window_longer_than_the_clip": (BASE, RefinerRecipe(window=64), (13, 6, 10)),
+    "one_block": (BASE, RELEASED_REFINING, (4, 9, 12)),
     "single_shot": (BASE, RefinerRecipe(block=0), (10, 6, 10)),
 }
 

@@ -123,12 +123,43 @@ def test_ring_holds_exactly_the_window(model):
     assert size.frames == 11
 
 
-def test_ring_may_rest_elsewhere(model, prompt):
-    """On a small card the ring rests in the computer's memory; here both are the CPU, but the ring's own tensors differ."""
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_ring_may_rest_in_the_computers_memory(model):
+    """On a small card."""
+    on_card = random_refiner(model.config, dtype=torch.float32).cuda()
+    keys = on_card.prompt_keys(torch.randn(1, 7, 16, generator=torch.Generator().manual_seed(3)).cuda())
+    stage = refiner_stage(on_card)
+    ring = lambda size, batch: KVRing(model.config, size, dtype=torch.float32, device="cuda", keep="cpu", batch=batch)
+    got, want = (
+        torch.cat([piece for _, piece in refine(s, LATENTS.cuda(), keys, draw, fps=FPS, recipe=RECIPE)], 2)
+        for s in (replace(stage, ring=ring), stage)
+    )
+    assert torch.equal(got, want)
+
+
+def test_two_videos_at_once(model, prompt):
+    both = torch.cat([LATENTS, LATENTS.flip(2)])
+    keys = model.prompt_keys(torch.randn(1, 7, 16, generator=torch.Generator().manual_seed(3)).expand(2, -1, -1))
+    noise = lambda start, shape: draw(start, (1, *shape[1:])).expand(shape)
+    pieces = [piece for _, piece in refine(refiner_stage(model), both, keys, noise, fps=FPS, recipe=RECIPE)]
+    assert_close(torch.cat(pieces, 2)[:1], whole(model, prompt), 2e-5)
+
+
+def test_noise_keeps_its_precision_beside_a_draft_of_less(model, prompt):
+    """A draft in half precision is lifted; the noise is not rounded to it."""
+    half = whole(model, prompt, LATENTS.bfloat16())
+    assert half.dtype == torch.float32
+    assert_close(half, whole(model, prompt, LATENTS.bfloat16().float()), 1e-5)
+
+
+def test_ring_holds_no_more_than_the_clip_has(model, prompt):
+    sizes = []
     stage = refiner_stage(model)
-    apart = replace(stage, ring=lambda size: KVRing(model.config, size, dtype=torch.float32, device="cpu", keep="cpu"))
-    pieces = refine(apart, LATENTS, prompt, draw, fps=FPS, recipe=RECIPE)
-    assert torch.equal(torch.cat([piece for _, piece in pieces], 2), whole(model, prompt))
+    noted = replace(stage, ring=lambda size, batch: (sizes.append(size.frames), stage.ring(size, batch))[1])
+    list(refine(noted, LATENTS, prompt, draw, fps=FPS, recipe=RefinerRecipe(window=200)))
+    list(refine(noted, LATENTS, prompt, draw, fps=FPS, recipe=RECIPE, frames=range(5, 8)))
+    assert sizes == [14, 4]
 
 
 def test_resumed_equals_straight(model, prompt):
@@ -223,7 +254,7 @@ def test_clips_that_do_not_fit(model, prompt, latents, recipe, frames, words):
         whole(model, prompt, latents, recipe, frames=frames)
 
 
-@pytest.mark.parametrize("fps", [0, -16.0, float("nan")])
+@pytest.mark.parametrize("fps", [0, -16.0, float("nan"), float("inf")])
 def test_fps_must_be_positive(model, fps):
     with pytest.raises(ConfigError, match="fps must be positive"):
         begin_refining(refiner_stage(model), LATENTS[:, :, :1], fps, RECIPE)

@@ -46,17 +46,21 @@ class BlockSwap:
             torch.cuda.current_stream(self.device).wait_event(slot.filled)
         return slot.block
 
-    def done(self, index: int) -> None:
-        """The current stream has been given all work of this block: its slot is free behind it, the next may set out."""
-        slot = self._fill(index)
+    def used(self, index: int) -> None:
+        """The current stream has been given all work of this block: its slot is free behind it."""
         if self.stream is not None:
-            slot.used = torch.cuda.current_stream(self.device).record_event()
+            self._fill(index).used = torch.cuda.current_stream(self.device).record_event()
+
+    def ahead(self, index: int) -> None:
+        """The block after this one may set out."""
         if len(self.resting) > 1:
             self._fill((index + 1) % len(self.resting))
 
     def release(self) -> None:
         """Give the slots' memory back. They are made again when a block is next asked for."""
-        self._slots = []
+        if self.stream is not None:  # a copy may still be under way into memory that others get next
+            torch.cuda.current_stream(self.device).wait_stream(self.stream)
+        self._slots, self._running = [], None
 
     def bytes_on_device(self) -> int:
         """What the slots take now."""
@@ -98,8 +102,11 @@ class SwappedBlock(nn.Module):
 
     def _run(self, work):
         swap, index = self._swap
-        result = work(swap.block(index))
-        swap.done(index)
+        try:
+            result = work(swap.block(index))
+        finally:
+            swap.used(index)
+        swap.ahead(index)
         return result
 
 
@@ -134,7 +141,10 @@ def _pinned(tensor: Tensor, on_cuda: bool) -> Tensor:
     """In memory that a copy to the card need not wait for, where the tensor is of a kind that can be."""
     if not on_cuda or type(tensor) is not Tensor or tensor.device.type != "cpu":
         return tensor
-    return tensor.pin_memory()
+    try:
+        return tensor.pin_memory()
+    except RuntimeError:  # the system locks no more memory; the copy then waits, which is slower and as right
+        return tensor
 
 
 @torch.no_grad()

@@ -53,7 +53,8 @@ class KVRing:
         self.size = size
         self.turn = 0  # how often it was gone on from
         shape = (batch, size.frames * size.tokens, config.num_heads, config.head_dim)
-        make = lambda: torch.empty(shape, dtype=dtype, device=keep or device)
+        is_apart = torch.device(keep or device).type == "cpu" and torch.device(device).type == "cuda"
+        make = lambda: torch.empty(shape, dtype=dtype, device=keep or device, pin_memory=is_apart)
         self.layers = [(make(), make()) for _ in range(config.depth)]
         self._first: int | None = None
         self._device = torch.device(device)

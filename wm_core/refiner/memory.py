@@ -26,6 +26,7 @@ class RefinerMemory:
     scratch: int  # K and V of one layer, side by side
     activations: int
     swapped: int = 0  # of the weights, what rests in the computer's memory
+    slots: int = 0  # of the weights, where those that rest take turns
     window_is_on_device: bool = True
 
     @property
@@ -79,14 +80,16 @@ def refiner_memory(
     weights = round(all_weights(config) * weight_bytes)
     kept = config.depth if resident_blocks is None else min(resident_blocks, config.depth)
     away = config.depth - kept
-    swapped = round(max(0, away - min(SLOTS, away)) * block_weights(config) * weight_bytes)
+    slots = min(SLOTS, away)
+    a_block = block_weights(config) * weight_bytes
     return RefinerMemory(
         weights=weights,
         window=size.bytes_held(config, itemsize),
         text=2 * config.depth * context_tokens * config.hidden_size * itemsize,
         scratch=size.scratch_bytes(config, block, itemsize),
         activations=_activations(config, recipe, block * tokens, merged * tokens, tokens, itemsize),
-        swapped=swapped,
+        swapped=round((away - slots) * a_block),
+        slots=round(slots * a_block),
         window_is_on_device=window_is_on_device,
     )
 

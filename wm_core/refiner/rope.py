@@ -37,8 +37,8 @@ def rotation_of(
     """positions (n, axes) float32 in the units of span (axes,)."""
     axes, pairs = positions.shape[1], heads * head_dim // 2
     wide = torch.float64 if double else torch.float32
-    even = torch.linspace(0, 1, pairs // axes, dtype=wide, device=positions.device)
-    frequency = (theta**even * (math.pi / 2)).float()
+    even = torch.linspace(0, 1, pairs // axes, dtype=wide)  # on the CPU: not every device has float64
+    frequency = (theta**even * (math.pi / 2)).float().to(positions.device)
     # fp32: angles reach theta * pi / 2, where the last bit is a thousandth; the model was trained with these roundings.
     fraction = positions.float() / torch.tensor(span, dtype=torch.float32, device=positions.device)
     angle = ((fraction * 2 - 1)[:, :, None] * frequency).transpose(1, 2).flatten(1)

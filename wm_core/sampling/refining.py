@@ -7,6 +7,7 @@ passes over the weights as it has steps. The single-shot pass is the same with o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -27,14 +28,14 @@ Draw = Callable[[int, tuple[int, ...]], Tensor]  # noise of the block that begin
 class RefinerStage:
     """The refiner as plain functions, so that a host can put its own loading and casting around them.
 
-    forward(parts, prompt, ring): a velocity for each part. ring(size): an empty one where the model computes.
+    forward(parts, prompt, ring): a velocity for each part. ring(size, batch): an empty one where the model computes.
     """
 
     forward: Callable[[Sequence[Part], PromptKeys, KVRing], list[Tensor]]
     prompt_keys: Callable[[Tensor], PromptKeys]
     level: Callable[[float], Level]
     rotation: Callable[[int, Grid, float], Rotation]
-    ring: Callable[[RingSize], KVRing]
+    ring: Callable[[RingSize, int], KVRing]
 
 
 def refiner_stage(model: VideoRefiner, *, attend: Attend = softmax_attention) -> RefinerStage:
@@ -51,7 +52,7 @@ def refiner_stage(model: VideoRefiner, *, attend: Attend = softmax_attention) ->
         prompt_keys=lambda context: model.prompt_keys(context.to(dtype)),
         level=lambda sigma: model.level(sigma, dtype, device),
         rotation=lambda start, grid, fps: model.rotation(start, grid, fps, device),
-        ring=lambda size: KVRing(model.config, size, dtype=dtype, device=device),
+        ring=lambda size, batch: KVRing(model.config, size, dtype=dtype, device=device, batch=batch),
     )
 
 
@@ -79,17 +80,24 @@ class Refining:
         return self.ring.turn == self.turn
 
 
-def begin_refining(stage: RefinerStage, sink: Tensor, fps: float, recipe: RefinerRecipe) -> Refining:
-    """Before the first block. sink: the clip's first latent frames as stage 1 has them, (b, c, recipe.sink, h, w)."""
+def begin_refining(
+    stage: RefinerStage, sink: Tensor, fps: float, recipe: RefinerRecipe, *, frames: int | None = None
+) -> Refining:
+    """Before the first block. sink: the clip's first latent frames as stage 1 has them, (b, c, recipe.sink, h, w).
+
+    frames: how many will be refined, if that is known; the ring need not hold more.
+    """
     if sink.ndim != 5 or sink.shape[2] != recipe.sink:
         raise ShapeError(f"the sink must be (b, c, {recipe.sink}, h, w), got {tuple(sink.shape)}")
-    if not fps > 0:
+    if not 0 < fps < math.inf:
         raise ConfigError(f"fps must be positive, got {fps}; SANA-WM's videos have 16 frames a second")
-    size = RingSize(sink.shape[3] * sink.shape[4], recipe.sink, recipe.history if recipe.block else 0)
+    history = recipe.history if frames is None else min(recipe.history, frames)
+    size = RingSize(sink.shape[3] * sink.shape[4], recipe.sink, history if recipe.block else 0)
+    ring = stage.ring(size, sink.shape[0])  # first: it is the largest, and a host makes room for it
     levels = {sigma: stage.level(sigma) for sigma in recipe.sigmas}
     rotation = stage.rotation(0, tuple(sink.shape[2:]), fps)
     waiting = Part(sink, 0, levels[0.0], rotation, keeps=Keeps.SINK)
-    return Refining(stage.ring(size), recipe, fps, levels, range(0), waiting, next=recipe.sink)
+    return Refining(ring, recipe, fps, levels, range(0), waiting, next=recipe.sink)
 
 
 @torch.no_grad()
@@ -103,7 +111,7 @@ def refine_block(
     *,
     on_step: OnStep | None = None,
 ) -> tuple[Tensor, Refining]:
-    """The refined block, float32 like draft (b, c, t, h, w), and the state after it. `start`: its first latent frame.
+    """The refined block of draft (b, c, t, h, w), float32, and the state after it. `start`: its first latent frame.
 
     It must follow the block before it; the first may begin anywhere behind the sink. on_step(i, x) after step i.
     """
@@ -116,7 +124,7 @@ def refine_block(
     sink_at = start - len(held) - recipe.sink
     past = Past(held, stage.rotation(sink_at, (recipe.sink, *grid[1:]), state.fps))
     part = Part(draft, start, state.levels[recipe.sigmas[0]], stage.rotation(start, grid, state.fps), past)
-    x = (1 - recipe.sigmas[0]) * draft.float() + recipe.sigmas[0] * noise.to(draft).float()  # fp32: sigma arithmetic
+    x = (1 - recipe.sigmas[0]) * draft.float() + recipe.sigmas[0] * noise.to(draft.device).float()  # fp32: sigma arithmetic
     for i, (sigma, sigma_next) in enumerate(zip(recipe.sigmas, recipe.sigmas[1:])):
         now = replace(part, x=x, level=state.levels[sigma])
         parts = [state.waiting, now] if i == 0 and state.waiting is not None else [now]
@@ -177,7 +185,7 @@ def refine(
     they are given back as they are, for one pass over the weights each. ShapeError if there is nothing to do.
     """
     frames = check_frames(latents, recipe, frames)
-    state = begin_refining(stage, latents[:, :, : recipe.sink], fps, recipe)
+    state = begin_refining(stage, latents[:, :, : recipe.sink], fps, recipe, frames=len(frames))
     spans = block_spans(frames, recipe.block)
     for span, refined in zip(spans, done):
         if len(done) < len(spans):
