@@ -21,16 +21,16 @@ from torch import Tensor
 from ..wm_core.checkpoint import RefinerFile, read_refiner_weights
 from ..wm_core.checkpoint.quantised import read_quantised
 from ..wm_core.config import RefinerConfig, RefinerRecipe
-from ..wm_core.errors import ConfigError, ShapeError
-from ..wm_core.refiner import Keeps, KVRing, Part, Past, PromptKeys, RingSize, VideoRefiner
+from ..wm_core.errors import ConfigError
+from ..wm_core.refiner import KVRing, Part, PromptKeys, RingSize, VideoRefiner
 from ..wm_core.refiner.block_swap import BlockSwap, swap_blocks
 from ..wm_core.refiner.memory import RefinerMemory, refiner_memory
 from ..wm_core.sampling.refining import RefinerStage
 from .compat import Patcher, walk_prefetching
 from .native import counted_tokens, host_attention
 from .patched import filled, patched, quantised
+from .single_shot import FPS, in_one_run, single_shot
 
-FPS = 16.0  # of SANA-WM's videos; core's LTXVConditioning says another
 WINDOW_ROOM = 0.5  # of the card: a window that takes more leaves too little for weights
 COMPUTE_DTYPES = [torch.bfloat16, torch.float32]  # LTX-2's activations leave the range of float16
 MEMORY_FACTOR = 7.0  # about 28 vectors of the model's width for each token, in the host's own unit
@@ -62,28 +62,8 @@ class HostRefiner(VideoRefiner):
         return run.execute(x, timestep, context, transformer_options, **conds)
 
     def _single_shot(self, x: Tensor, timestep: Tensor, context: Tensor, options: dict, **conds) -> Tensor:
-        """x (b, c, t, h, w) at one noise level, timestep (b,) in thousandths, but for the sink at its beginning."""
-        mask, fps = conds.get("denoise_mask"), conds.get("frame_rate", FPS)
-        sink = 0 if mask is None else _leading_known(mask)
-        prompt = self.prompt_keys(context)
-        call = lambda parts, ring: VideoRefiner.forward(
-            self, parts, prompt, ring, attend=host_attention(options), walk=walk_prefetching(x.device, options)
-        )
-        grid = tuple(x.shape[2:])
-        sigma = float(timestep[0]) / 1000
-        place = lambda start, length: self.rotation(start, (length, *grid[1:]), fps, x.device)
-        level = self.level(sigma, x.dtype, x.device)
-        if not sink:
-            return call([Part(x, 0, level, place(0, grid[0]))], None)[0]
-        ring = KVRing(
-            self.config, RingSize(grid[1] * grid[2], sink, 0), dtype=x.dtype, device=x.device, batch=x.shape[0]
-        )
-        first = place(0, sink)
-        parts = [
-            Part(x[:, :, :sink], 0, self.level(0.0, x.dtype, x.device), first, keeps=Keeps.SINK),
-            Part(x[:, :, sink:], sink, level, place(sink, grid[0] - sink), Past(range(0), first)),
-        ]
-        return torch.cat(call(parts, ring), 2)
+        fps = conds.get("frame_rate", FPS)
+        return single_shot(self, x, timestep, context, options, conds.get("denoise_mask"), fps)
 
 
 class HostRefinerModel(comfy.model_base.BaseModel):
@@ -143,7 +123,9 @@ def refiner_model(opened: RefinerFile, dtype: torch.dtype | None = None, residen
     net.info = RefinerInfo(file, stored / opened.parameters, resident_blocks)
     if resident_blocks is not None:
         net.swap = swap_blocks(net, resident_blocks, management.get_torch_device())
-    return patched(model)
+    patcher = patched(model)
+    patcher.add_wrapper(extension.WrappersMP.OUTER_SAMPLE, in_one_run(lambda: release(patcher)))
+    return patcher
 
 
 def refiner_of(model) -> HostRefiner:
@@ -230,15 +212,3 @@ def release(model) -> None:
     swap = refiner_of(model).swap
     if swap is not None:
         swap.release()
-
-
-def _leading_known(mask: Tensor) -> int:
-    """How many frames at the beginning are known; ShapeError if others are too."""
-    known = (mask.float().amax((0, 1, 3, 4)) == 0).tolist()
-    sink = known.index(False) if False in known else len(known)
-    if any(known[sink:]) or sink == len(known):
-        raise ShapeError(
-            "the refiner's sink is the beginning of the clip: its noise mask must be 0 on the first frames and 1 on all others, "
-            f"got {known.count(True)} known of {len(known)}; take the latent of SANA-WM Image to Video"
-        )
-    return sink

@@ -183,6 +183,31 @@ def test_what_a_file_says_about_itself(models, name, verdict, words):
     refuse_wrong(opened.file, list(opened.findings))
 
 
+@pytest.mark.parametrize("name", ["SANA-WM/ltx-2-19b-dev.safetensors", "sana-wm-stuff/ltx-2.3-22b-distilled.safetensors"])
+def test_a_folder_of_that_name_makes_nothing_a_refiner(models, tmp_path, name):
+    path = tmp_path / name
+    path.parent.mkdir()
+    shutil.copyfile(models[1]["original"], path)
+    assert judged(open_refiner(path).findings) is Verdict.DOUBTFUL
+    plain = path.with_name("sana_wm_refiner.safetensors")
+    path.rename(plain)
+    assert judged(open_refiner(plain).findings) is Verdict.UNKNOWN
+
+
+def test_shards_of_the_file_itself_are_no_proof(models):
+    _, paths = models
+    shards = sorted(paths["sharded"].parent.glob("*.safetensors"))
+    assert len(shards) == 3
+    assert judged(open_refiner(paths["sharded"], others=shards).findings) is Verdict.RECOGNISED
+
+
+def test_a_twin_of_no_published_name_is_a_doubt(models, tmp_path):
+    twin = tmp_path / "ltx2_video.safetensors"
+    shutil.copyfile(models[1]["original"], twin)
+    opened = open_refiner(models[1]["diffusers"], others=[twin])
+    assert judged(opened.findings) is Verdict.DOUBTFUL and "may be stock LTX-2" in opened.findings[0].words
+
+
 def test_fingerprint_is_of_the_tensors(models, tmp_path):
     opened = {name: open_refiner(path, rope="split") for name, path in models[1].items()}
     marks = {name: fingerprint(o.file, o.names) for name, o in opened.items()}

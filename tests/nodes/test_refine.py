@@ -182,14 +182,10 @@ def test_film_goes_on_after_a_stop(refiner, parts, told, monkeypatch, host_folde
     assert not film.exists()
 
 
-def test_the_model_in_cores_sampler_makes_the_single_shot_pass(refiner, core, told):
+def sampled(model, mask):
+    """What core's sampler makes of the latents with the refiner's noise levels."""
     import comfy.samplers
     import comfy_extras.nodes_custom_sampler as sampling
-
-    recipe_sigmas = torch.tensor([0.909375, 0.725, 0.421875, 0.0])
-    mask = torch.ones(1, 1, 11, 2, 3)
-    mask[:, :, :1] = 0
-    latent = {"samples": LATENTS, "noise_mask": mask}
     from sana_wm_pack.wm_core.sampling.noise import refiner_noise
 
     noise = torch.zeros_like(LATENTS)
@@ -201,13 +197,84 @@ def test_the_model_in_cores_sampler_makes_the_single_shot_pass(refiner, core, to
         def generate_noise(self, latent):
             return noise
 
-    guider = comfy.samplers.CFGGuider(refiner)
+    guider = comfy.samplers.CFGGuider(model)
     guider.set_conds(conditioning(), conditioning())
     guider.set_cfg(1.0)
     sampler = comfy.samplers.sampler_object("euler")
-    out = sampling.SamplerCustomAdvanced.execute(Given(), guider, sampler, recipe_sigmas, latent)
-    samples = (out.args if hasattr(out, "args") else out)[0]["samples"]
-    torch.testing.assert_close(samples, core(block=0), atol=1e-4, rtol=0)
+    sigmas = torch.tensor([0.909375, 0.725, 0.421875, 0.0])
+    latent = {"samples": LATENTS, "noise_mask": mask}
+    out = sampling.SamplerCustomAdvanced.execute(Given(), guider, sampler, sigmas, latent)
+    return (out.args if hasattr(out, "args") else out)[0]["samples"]
+
+
+def mask_of(known):
+    mask = torch.ones(1, 1, 11, 2, 3)
+    mask[:, :, known] = 0
+    return mask
+
+
+def test_the_model_in_cores_sampler_makes_the_single_shot_pass(refiner, core, told):
+    torch.testing.assert_close(sampled(refiner, mask_of([0])), core(block=0), atol=1e-4, rtol=0)
+
+
+def test_steps_of_one_run_share_the_prompts_keys(refiner, told):
+    net, calls = refiner.model.diffusion_model, []
+    hooks = [net.caption_projection.linear_1.register_forward_hook(lambda *_: calls.append("prompt"))]
+    hooks.append(net.transformer_blocks[0].attn2.to_k.register_forward_hook(lambda *_: calls.append("keys")))
+    try:
+        sampled(refiner, mask_of([0]))
+        assert calls == ["prompt", "keys"], "once for three steps"
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def test_known_frames_elsewhere_are_refused(refiner, told):
+    from sana_wm_pack.wm_core.errors import ShapeError
+
+    with pytest.raises(ShapeError, match="got 2 known of 11"):
+        sampled(refiner, mask_of([0, 5]))
+
+
+def test_slots_are_given_back_after_cores_sampler(refiner, refiner_path, told):
+    from sana_wm_pack.nodes.native_refiner import refiner_model
+    from sana_wm_pack.wm_core.checkpoint import open_refiner
+
+    swapped = refiner_model(open_refiner(refiner_path), resident_blocks=1)
+    assert torch.equal(sampled(swapped, mask_of([0])), sampled(refiner, mask_of([0])))
+    assert swapped.model.diffusion_model.swap.bytes_on_device() == 0
+
+
+def test_a_small_card_keeps_the_window_in_the_computers_memory(refiner, told, monkeypatch):
+    import comfy.model_management as management
+    from sana_wm_pack.nodes import native_refiner
+    from sana_wm_pack.wm_core.config import RELEASED_REFINING
+
+    grid = (11, 2, 3)
+    assert native_refiner.planned_memory(refiner, RELEASED_REFINING, grid, 128).window_is_on_device
+    monkeypatch.setattr(management, "is_device_cpu", lambda device: False)
+    monkeypatch.setattr(management, "get_total_memory", lambda device: 300_000)
+    small = native_refiner.planned_memory(refiner, RELEASED_REFINING, grid, 128)
+    assert not small.window_is_on_device and small.elsewhere == small.window
+    monkeypatch.setattr(management, "get_total_memory", lambda device: 3_000_000)
+    assert native_refiner.planned_memory(refiner, RELEASED_REFINING, grid, 128).window_is_on_device
+
+
+def test_room_is_asked_for_before_it_is_taken(refiner, told, monkeypatch):
+    """A small request between would let the host fill the card with weights again before the window is made."""
+    import comfy.model_management as management
+    from sana_wm_pack.nodes import native_refiner
+    from sana_wm_pack.wm_core.config import RELEASED_REFINING
+
+    asked, order = [], []
+    real, ring = management.load_models_gpu, native_refiner.KVRing
+    monkeypatch.setattr(management, "load_models_gpu", lambda models, memory_required=0, **o: (asked.append(memory_required), order.append("load"), real(models, memory_required=memory_required, **o)))
+    monkeypatch.setattr(native_refiner, "KVRing", lambda *a, **o: (order.append("ring"), ring(*a, **o))[1])
+    refine(refiner)
+    need = native_refiner.planned_memory(refiner, RELEASED_REFINING, (11, 2, 3), 128)
+    beside = need.scratch + need.activations
+    assert order[:3] == ["load", "load", "ring"], "for the prompt, for the window"
+    assert asked[:3] == [beside + need.window + need.text, beside + need.window, beside] and set(asked[2:]) == {beside}
 
 
 @pytest.mark.parametrize("resident", [0, 1, 2])
@@ -235,7 +302,9 @@ def test_block_swap_inside_the_host(refiner, refiner_path, told, resident):
         ({"start_sigma": 0.0}, r"start sigma must lie in \(0, 1\]"),
         ({"first_frame": 90}, "first_frame must be one of the clip's 81"),
         ({"first_frame": 9, "last_frame": 3}, "not before it"),
-        ({"positive": [[torch.zeros(1, 5, 2304), {}]]}, "CLIP of Load LTX-2 Refiner"),
+        ({"last_frame": 0}, "frames 0 to 0 lie in the sink of 1 latent frames.*at least 1"),
+        ({"sink": 2, "first_frame": 1, "last_frame": 8}, "lie in the sink of 2 latent frames.*at least 9"),
+        ({"positive": [[torch.zeros(1, 5, 2304), {}]]}, "positive must have 32 channels, got 2304"),
         ({"mode": "both"}, "mode must be one of"),
     ],
 )

@@ -53,12 +53,9 @@ class Known:
 # fingerprint -> what it is. Rows come from `python3 -m tools.fingerprint FILE`; no released file was at hand yet.
 KNOWN: Mapping[str, Known] = {}
 
-# Words in the names of a file and the three folders above it, and what they speak for; the first match counts.
-NAMES = (
-    (r"sana[-_]?wm|sana.*refiner|refiner_diffusers", Verdict.RECOGNISED),
-    (r"ltx[-_]?2[._]?3", Verdict.DOUBTFUL),
-    (r"ltx[-_]?2.*(dev|distilled|19b|22b)", Verdict.DOUBTFUL),
-)
+# A name can speak against a file, but not for it: anyone may put anything into a folder of that name.
+STOCK_NAME = re.compile(r".*ltx[-_]?2([._-]?3)?[-_.]*(dev|distilled|19b|22b).*")
+SANA_NAME = re.compile(r".*(sana[-_]?wm|sana.*refiner|refiner_diffusers).*")
 PROBES = ("transformer_blocks.0.attn1.to_q.weight", "transformer_blocks.0.ff.net.2.weight", "proj_out.weight")
 
 
@@ -67,7 +64,8 @@ def examine(
 ) -> list[Finding]:
     """Everything that is found out about a refiner's file. names: parameter -> key.
 
-    others: files that are taken for stock LTX-2, such as those of that name in the user's folders.
+    others: files that may be stock LTX-2, such as those of that name in the user's folders; one whose whole name is that of
+    a published stock file counts as proof.
     """
     findings = [*_leftovers(file), *_broken_tensors(file, names)]
     mark = fingerprint(file, names)
@@ -75,9 +73,12 @@ def examine(
     if row is not None:
         verdict = Verdict.RECOGNISED if row.is_refiner else Verdict.WRONG
         findings.append(Finding(verdict, f"its tensors are those of {row.name}"))
-    twin = next((other for other in others if mark and other != file.path and _mark_of(other) == mark), None)
+    own = {file.path, *file.shards.values()}
+    twin = next((other for other in others if mark and other not in own and _mark_of(other) == mark), None)
     if twin is not None:
-        findings.append(Finding(Verdict.WRONG, f"its tensors are those of {twin.name}, which is stock LTX-2"))
+        is_proof = STOCK_NAME.fullmatch(twin.name.lower()) is not None
+        words = f"its tensors are those of {twin.name}, which " + ("is stock LTX-2" if is_proof else "may be stock LTX-2")
+        findings.append(Finding(Verdict.WRONG if is_proof else Verdict.DOUBTFUL, words))
     if row is None and twin is None:
         findings.append(_provenance(file))
     return findings
@@ -154,9 +155,9 @@ def _provenance(file: WeightFile) -> Finding:
     """What the names and the metadata speak for."""
     if MARK in file.metadata or file.config.get("_class_name") == "SanaWMLTX2RefinerTransformer3DModel":
         return Finding(Verdict.RECOGNISED, "it says that it is SANA-WM's refiner")
-    path = "/".join(file.path.parts[-4:]).lower()
-    for pattern, verdict in NAMES:
-        if re.search(pattern, path):
-            words = "its name is SANA-WM's" if verdict is Verdict.RECOGNISED else "its name is that of stock LTX-2"
-            return Finding(verdict, words)
-    return Finding(Verdict.UNKNOWN, "nothing in it says whose it is; stock LTX-2 has the same names and sizes")
+    names = [part.lower() for part in file.path.parts[-4:]]
+    if any(STOCK_NAME.fullmatch(name) for name in names):
+        return Finding(Verdict.DOUBTFUL, "its name is that of stock LTX-2")
+    if any(SANA_NAME.fullmatch(name) for name in names):
+        return Finding(Verdict.UNKNOWN, "only its name says that it is SANA-WM's; stock LTX-2 has the same tensor names and sizes")
+    return Finding(Verdict.UNKNOWN, "nothing in it says whose it is; stock LTX-2 has the same tensor names and sizes")
