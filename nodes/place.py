@@ -16,6 +16,7 @@ import folder_paths
 from comfy_api.latest import io, ui
 
 from ..wm_core.errors import StorageError
+from ..wm_core.rollout import DRAFT
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,14 @@ class Place:
         return self.folder.with_name(self.folder.name.removesuffix(self.kind.ending) + ".mp4")
 
     @property
+    def index(self) -> Path:
+        """What says that there is something to go on from; of a rollout whose refiner never worked, the draft's."""
+        own, draft = self.folder / self.kind.index, self.folder / DRAFT / self.kind.index
+        return draft if draft.is_file() and not own.is_file() else own
+
+    @property
     def has_begun(self) -> bool:
-        return (self.folder / self.kind.index).is_file()
+        return self.index.is_file()
 
     @property
     def is_finished(self) -> bool:
@@ -105,8 +112,8 @@ def place_below_output(name: str) -> Place | None:
 
 def unfinished(prefix: str, kind: Kind = SESSION) -> list[tuple[str, int]]:
     """(name, time of change) of all work of a prefix that waits to be gone on with, for a node's fingerprint."""
-    waiting = [place.folder for place in places(prefix, kind=kind) if not place.is_finished]
-    return [(folder.name, (folder / kind.index).stat().st_mtime_ns) for folder in waiting]
+    waiting = [place for place in places(prefix, kind=kind) if not place.is_finished]
+    return [(place.folder.name, place.index.stat().st_mtime_ns) for place in waiting]
 
 
 def _folders(folder: Path, name: str, kind: Kind) -> list[Place]:

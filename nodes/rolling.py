@@ -18,6 +18,7 @@ from PIL import Image
 
 from ..wm_core.errors import CheckpointError
 from ..wm_core.rollout import (
+    DRAFT,
     FILM,
     Plan,
     RolloutEvent,
@@ -33,6 +34,7 @@ from ..wm_core.rollout import (
     record,
     run,
     run_overlapped,
+    save_session,
     write_sidecar,
 )
 from .bridge import announce, say
@@ -88,7 +90,8 @@ def roll(order: Order) -> OpenRollout:
             session = caught_up(order.stages, session, on_step=progress.catching_up)
         writer = open_film(place.folder, session, order.stages, fps=order.fps, copy_of=start.copy_of)
         go = run_overlapped if order.overlaps else run
-        events = go(order.stages, order.plan, session, on_step=progress.step)
+        keep = lambda draft: save_session(draft, place.folder / DRAFT, with_carried=False)
+        events = go(order.stages, order.plan, session, on_step=progress.step, on_draft=keep)
         with closing(record(events, writer)) as recorded:
             for event, frames in recorded:
                 session = event.session
@@ -126,12 +129,14 @@ def find_start(order: Order) -> Start:
     size, chunks = order.session.size, order.plan.chunks
     wanted = planned_chunks(order.plan, order.session, order.keep)
     folders = [place.folder for place in places(order.prefix, size)] if order.resumes else []
+    if order.session.refiner is None:
+        folders += [folder / DRAFT for folder in folders]
     found = find_session(folders, wanted, order.session)
     if found is None or found.chunks <= order.keep:
         return Start(new_place(order.prefix, size), order.session, order.keep, order.film)
     place = Place(found.outline.folder)
     session = load_session(place.folder, device=order.device)
-    if found.is_draft:  # its film shows refined frames
+    if found.is_draft or place.folder.name == DRAFT:  # its film shows refined frames
         return Start(new_place(order.prefix, size), session.draft(), min(found.chunks, chunks - 1))
     if found.is_whole and (found.chunks == chunks or not place.is_finished):
         return Start(place, session, found.chunks)

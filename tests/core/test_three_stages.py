@@ -195,6 +195,35 @@ def test_a_session_without_a_refiner_is_not_taken_for_one_with(draft_stages, sta
         step(stages, plan, load_session(tmp_path / "a_session"))
 
 
+class Broke(RuntimeError):
+    pass
+
+
+def breaking(stages, blocks):
+    """The refiner fails in its block number `blocks`."""
+    seen = []
+
+    def forward(parts, *rest):
+        seen.append(parts[-1].start)
+        if len(set(seen)) > blocks:
+            raise Broke("out of memory, say")
+        return stages.refine.forward(parts, *rest)
+
+    return replace(stages, refine=replace(stages.refine, forward=forward))
+
+
+@pytest.mark.parametrize("go", [run, run_overlapped])
+@pytest.mark.parametrize("blocks", [0, 2])
+def test_a_refiner_that_fails_loses_neither_drafts_nor_finished_chunks(stages, plan, straight, go, blocks):
+    drafts, events = [], []
+    with pytest.raises(Broke):
+        for event in go(breaking(stages, blocks), plan, begin(stages), on_draft=drafts.append):
+            events.append(event)  # noqa: PERF402  what came before the error counts
+    assert_same_events(events, straight[:blocks])
+    assert [draft.chunks for draft in drafts] == list(range(1, blocks + 2)), "also the one that was being refined"
+    assert torch.equal(drafts[-1].latents, straight[blocks].session.latents) and drafts[-1].refiner is None
+
+
 def test_another_refiner_is_refused(stages, plan, straight):
     other = replace(stages, refiner="another")
     with pytest.raises(ConfigError, match="connect the same one"):

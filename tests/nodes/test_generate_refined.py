@@ -78,6 +78,23 @@ def test_without_the_refiner_the_draft_is_found(parts, refined, told):
     assert np.array_equal(frames_of(video), frames_of(plain))
 
 
+def test_a_refiner_that_never_works_costs_nothing_of_stage_1(parts, refined, told, monkeypatch, host_folders):
+    from sana_wm_pack.nodes import native_refiner
+
+    def broken(*_, **__):
+        raise RuntimeError("CUDA error: out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(native_refiner.VideoRefiner, "forward", broken)
+        with pytest.raises(RuntimeError, match="out of memory"):
+            film(parts, refined, prefix="film")
+    assert (host_folders / "output" / "film_00001_session" / "draft" / "session.json").is_file()
+    _, latent, *_ = generate(parts, prefix="film")
+    assert any(f"goes on after 1 of {CHUNKS} chunks" in line for line in told())
+    _, want, *_ = generate(parts, prefix="plain")
+    assert torch.equal(latent["samples"], want["samples"])
+
+
 def test_extended_with_the_same_refiner(parts, refined, told):
     _, _, session, *_ = film(parts, refined, length=49)
     video, latent, longer, *_ = extend(parts, session, length=48, refiner=refined["refiner"])
@@ -99,6 +116,7 @@ def test_extending_without_it_is_refused(parts, refined, told):
     ("options", "words"),
     [
         ({"refiner_positive": None}, "connect refiner_positive"),
+        ({"refiner": None}, "none is connected; connect Load LTX-2 Refiner"),
         ({"refiner_positive": conditioning(torch.zeros(1, 5, 16))}, "refiner_positive must have 32 channels, got 16"),
         ({"refiner_positive": [*conditioning(), *conditioning()]}, "one prompt at a time, got 2"),
         ({"start_sigma": 1.5}, "start sigma must lie in"),

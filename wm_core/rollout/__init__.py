@@ -1,7 +1,17 @@
 """Worlds that go on: rolling generation with sessions that can be saved, resumed, rewound and branched."""
 
 from .colour_match import ColourMatch
-from .film import FILM, LAST_FRAME, SIDECAR, open_film, read_last_frame, record, write_refined_sidecar, write_sidecar
+from .film import (
+    DRAFT,
+    FILM,
+    LAST_FRAME,
+    SIDECAR,
+    open_film,
+    read_last_frame,
+    record,
+    write_refined_sidecar,
+    write_sidecar,
+)
 from .overlap import run_overlapped
 from .pair_drawing import draw_pair
 from .pair_report import report_pair
@@ -21,6 +31,7 @@ from .video_reader import VideoClip, open_video
 from .video_writer import VideoWriter, eight_bit, finish
 
 __all__ = [
+    "DRAFT",
     "FILM",
     "LAST_FRAME",
     "SIDECAR",

@@ -33,6 +33,7 @@ from .stages import Stages
 from .video_writer import VideoWriter, eight_bit
 
 FILM, SIDECAR, LAST_FRAME = "film.mp4", "film.json", "last_frame.png"
+DRAFT = "draft"  # a folder: the session as stage 1 alone made it, where there is a refiner
 SIDECAR_VERSION = 1
 CARRIED_SECONDS = 60.0  # 1.6 GB now and then, not with every chunk
 

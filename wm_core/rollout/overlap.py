@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor
 from ..sampling.euler import OnStep
 from .chunk import decoded_chunk, drafted_chunk, refined_chunk, with_tails
 from .plan import Plan
-from .run import RolloutEvent, caught_up
+from .run import OnDraft, RolloutEvent, caught_up
 from .session import Session
 from .stages import Stages
 
@@ -34,59 +35,90 @@ class Lane:
     """A CUDA stream that takes one piece of work after another; on other devices the calling thread."""
 
     def __init__(self, device: torch.device) -> None:
-        self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self.stream = None
+        if device.type == "cuda":
+            self.stream = torch.cuda.Stream(device)
+            self.stream.wait_stream(torch.cuda.current_stream(device))  # whatever the caller has already asked for
 
     def start(self, work: Callable[[], tuple[Any, tuple[Tensor, ...]]], after: Ticket | None = None) -> Ticket:
         """work() -> (value, tensors for others), begun once `after` is there."""
         if self.stream is None:
             return Ticket(*work(), None)
-        self.take(after)
+        wait_for(after, self.stream)
         with torch.cuda.stream(self.stream):
             value, tensors = work()
             return Ticket(value, tensors, self.stream.record_event())
 
-    def take(self, ticket: Ticket | None) -> None:
-        """Wait for another lane's result and keep its memory until this lane has read it."""
-        if ticket is None or ticket.ready is None:
-            return
-        stream = self.stream or torch.cuda.current_stream()
-        stream.wait_event(ticket.ready)
-        for tensor in ticket.tensors:
-            tensor.record_stream(stream)
+    def join(self) -> None:
+        """Let the caller's stream go on only behind all that was started here."""
+        if self.stream is not None:
+            torch.cuda.current_stream(self.stream.device).wait_stream(self.stream)
+
+
+def wait_for(ticket: Ticket | None, stream: torch.cuda.Stream | None = None) -> None:
+    """Let a stream, the caller's by default, wait for a result, and keep its memory until that stream has read it."""
+    if ticket is None or ticket.ready is None:
+        return
+    stream = stream or torch.cuda.current_stream()
+    stream.wait_event(ticket.ready)
+    for tensor in ticket.tensors:
+        tensor.record_stream(stream)
 
 
 @torch.no_grad()
 def run_overlapped(
-    stages: Stages, plan: Plan, session: Session, *, on_step: OnStep | None = None
+    stages: Stages,
+    plan: Plan,
+    session: Session,
+    *,
+    on_step: OnStep | None = None,
+    on_draft: OnDraft | None = None,
 ) -> Iterator[RolloutEvent]:
-    """The events of run.run, in the same order. What is in flight when it is closed is lost: two drafts, one refined chunk."""
+    """The events of run.run, in the same order, on_draft a chunk earlier.
+
+    If stage 1 or the refiner fails, what is refined is still decoded and given before the error; if the caller closes this,
+    two drafts and a refined chunk are lost.
+    """
     session = caught_up(stages, session)
     device = session.first.device
-    draft, refine, decode, here = (Lane(device) for _ in range(4))
-    here.stream = None  # the caller's own stream, on which events are read
-    _follow_caller(device, draft, refine, decode)
+    lanes = draft, refine, decode = Lane(device), Lane(device), Lane(device)
     drafted, finished = session, session
-    waiting: list[Ticket] = []  # drafts that the refiner has not seen, then refined chunks that are not decoded
-    refined: list[Ticket] = []
-    while finished.chunks < plan.chunks:
-        if drafted.chunks < plan.chunks:
-            ticket = draft.start(lambda s=drafted: _drafted(stages, plan, s, on_step))
-            waiting.append(ticket)
-            drafted = ticket.value[0]
-        is_last = drafted.chunks == plan.chunks
-        if waiting and (len(waiting) > 1 or is_last):
-            before = refined[-1].value[0] if refined else finished
-            ticket = waiting.pop(0)
-            refined.append(refine.start(lambda t=ticket, b=before: _refined(stages, plan, t, b, on_step), ticket))
-        if refined and (len(refined) > 1 or (is_last and not waiting)):
-            ticket = refined.pop(0)
-            after, latents, shown = ticket.value
-            tails = finished.carried.tails
-            done = decode.start(lambda x=shown, t=tails: _decoded(stages, x, t), ticket)
-            here.take(done)
-            pixels, tails = done.value
-            finished = with_tails(after, tails)
-            yield RolloutEvent(finished.chunks - 1, latents, pixels, finished)
+    waiting: list[Ticket] = []  # drafts that the refiner has not seen
+    refined: list[Ticket] = []  # refined chunks that are not decoded
+
+    def decoded() -> RolloutEvent:
+        nonlocal finished
+        ticket = refined.pop(0)
+        after, latents, shown = ticket.value
+        done = decode.start(partial(_decoded, stages, shown, finished.carried.tails), ticket)
+        wait_for(done)
+        pixels, tails = done.value
+        finished = with_tails(after, tails)
+        return RolloutEvent(finished.chunks - 1, latents, pixels, finished)
+
+    try:
+        while finished.chunks < plan.chunks:
+            if drafted.chunks < plan.chunks:
+                ticket = draft.start(partial(_drafted, stages, plan, drafted, on_step))
+                waiting.append(ticket)
+                drafted = ticket.value[0]
+            is_last = drafted.chunks == plan.chunks
+            if waiting and (len(waiting) > 1 or is_last):
+                before = refined[-1].value[0] if refined else finished
+                ticket = waiting.pop(0)
+                if on_draft is not None and stages.refine is not None:
+                    wait_for(ticket)
+                    on_draft(ticket.value[0].draft())
+                refined.append(refine.start(partial(_refined, stages, plan, ticket, before, on_step), ticket))
+            if refined and (len(refined) > 1 or (is_last and not waiting)):
+                yield decoded()
+    except Exception:
+        while refined:
+            yield decoded()
+        raise
+    finally:
+        for lane in lanes:
+            lane.join()
 
 
 def _drafted(stages: Stages, plan: Plan, session: Session, on_step: OnStep | None):
@@ -105,11 +137,3 @@ def _refined(stages: Stages, plan: Plan, ticket: Ticket, before: Session, on_ste
 def _decoded(stages: Stages, shown: Tensor, tails):
     pixels, tails = decoded_chunk(stages, shown, tails)
     return (pixels, tails), () if pixels is None else (pixels,)
-
-
-def _follow_caller(device: torch.device, *lanes: Lane) -> None:
-    """Begin after whatever the caller has already asked for."""
-    if device.type == "cuda":
-        ready = torch.cuda.current_stream(device).record_event()
-        for lane in lanes:
-            lane.stream.wait_event(ready)

@@ -6,7 +6,7 @@ resumed equals one that was not: noise comes from (seed, chunk), state from the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -20,6 +20,8 @@ from .chunk import chunk_velocity, decoded_chunk, drafted_chunk, prompt_keys, re
 from .plan import Plan
 from .session import Carried, Recipe, RefinerUse, Session
 from .stages import Stages
+
+OnDraft = Callable[[Session], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,23 +57,43 @@ def open_session(
     return replace(session, refiner=RefinerUse(stages.refiner, refining, fps), refined=empty)
 
 
-def run(stages: Stages, plan: Plan, session: Session, *, on_step: OnStep | None = None) -> Iterator[RolloutEvent]:
-    """Chunks after the session's until there are plan.chunks; each event's session can be saved and gone on from."""
+def run(
+    stages: Stages,
+    plan: Plan,
+    session: Session,
+    *,
+    on_step: OnStep | None = None,
+    on_draft: OnDraft | None = None,
+) -> Iterator[RolloutEvent]:
+    """Chunks after the session's until there are plan.chunks; each event's session can be saved and gone on from.
+
+    on_draft: see step.
+    """
     while session.chunks < plan.chunks:
-        event = step(stages, plan, session, on_step=on_step)
+        event = step(stages, plan, session, on_step=on_step, on_draft=on_draft)
         session = event.session
         yield event
 
 
 @torch.no_grad()
-def step(stages: Stages, plan: Plan, session: Session, *, on_step: OnStep | None = None) -> RolloutEvent:
+def step(
+    stages: Stages,
+    plan: Plan,
+    session: Session,
+    *,
+    on_step: OnStep | None = None,
+    on_draft: OnDraft | None = None,
+) -> RolloutEvent:
     """The next chunk: drafted, refined if there is a refiner, decoded. ConfigError if the session is of another model,
     CameraError if the path has another past.
 
-    on_step(i, x) is called after each denoising step i of the chunk, the refiner's following stage 1's.
+    on_step(i, x) is called after each denoising step i of the chunk, the refiner's following stage 1's. on_draft(session) before
+    the refiner begins, with the rollout as stage 1 alone would have made it: whatever the refiner does, that can be kept.
     """
     session = caught_up(stages, session)
     drafted, latents = drafted_chunk(stages, plan, session, on_step=on_step)
+    if on_draft is not None and stages.refine is not None:
+        on_draft(drafted.draft())
     refined, shown = refined_chunk(stages, plan, drafted, latents, session.carried.refining, on_step=on_step)
     pixels, tails = decoded_chunk(stages, shown, session.carried.tails)
     return RolloutEvent(session.chunks, latents, pixels, with_tails(refined, tails))
@@ -86,6 +108,7 @@ def caught_up(stages: Stages, session: Session, *, on_step: OnStep | None = None
     """
     _check_models(stages, session)
     carried = session.carried or Carried(0, _begin(stages, session.recipe))
+    told = None if carried.chunks < session.chunks else on_step  # each chunk is told of once
     for index in range(carried.chunks, session.chunks):
         start, stop = session.recipe.span(index)
         latents = session.latents[:, :, start:stop]
@@ -95,7 +118,7 @@ def caught_up(stages: Stages, session: Session, *, on_step: OnStep | None = None
         carried = Carried(index + 1, state, tails, carried.refining)
         if on_step is not None:
             on_step(index, latents)
-    return replace(session, carried=replace(carried, refining=_refining(stages, session, carried.refining, on_step)))
+    return replace(session, carried=replace(carried, refining=_refining(stages, session, carried.refining, told)))
 
 
 def _refining(
