@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import comfy.model_management as management
 import comfy.utils
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -78,13 +79,14 @@ def carry_out(work: Work, prefix: str, resumes: bool, metadata: dict[str, str]) 
             clip[:, :, span.start : span.stop] = block
         say(f"{place.folder.name} was finished before; nothing was made again", work.node)
         return place, clip
-    with telling(work, place, len(spans)) as count, place.nothing_half_done():
-        pieces = _pieces(work, place, key, spans, done, clip, count)
+    progress = Progress(work, place, len(spans), len(done))
+    with progress.telling(), place.nothing_half_done():
+        pieces = _pieces(work, place, key, spans, done, clip, progress)
         if work.vae is None:
             for _ in pieces:
                 pass
         else:
-            _film(work, place, pieces, metadata)
+            _film(work, place, pieces, progress, metadata)
     say(_finished(place, work, len(spans), len(done)), work.node)
     return place, clip
 
@@ -96,21 +98,20 @@ def _finished(place: Place, work: Work, total: int, earlier: int) -> str:
 
 
 def _pieces(
-    work: Work, place: Place, key: RefinedKey, spans: list[range], done: list[Tensor], clip: Tensor, count: list[int]
+    work: Work, place: Place, key: RefinedKey, spans: list[range], done: list[Tensor], clip: Tensor, progress: Progress
 ) -> Iterator[Tensor]:
     """The clip's latents in order, each block once it is refined and on the disk. clip is filled on the way."""
     yield work.latents[:, :, : work.frames.start]
-    count[0] = len(done)
     if len(done) == len(spans):
         blocks: Iterator[tuple[range, Tensor]] = zip(spans, done)
     else:
-        blocks = _refined(work, done, len(spans))
+        blocks = _refined(work, done, progress)
     try:
         for i, (span, block) in enumerate(blocks):
             if i >= len(done):
                 save_block(place.folder, key, i, block)
             clip[:, :, span.start : span.stop] = block.to(clip)
-            count[0] = max(count[0], i + 1)
+            progress.blocks = max(progress.blocks, i + 1)
             yield block
     finally:
         release(work.refiner)
@@ -118,42 +119,35 @@ def _pieces(
         yield work.latents[:, :, work.frames.stop :]
 
 
-def _refined(work: Work, done: list[Tensor], total: int) -> Iterator[tuple[range, Tensor]]:
-    memory = planned_memory(work.refiner, work.recipe, tuple(work.latents.shape[2:]), work.context.shape[1])
+def _refined(work: Work, done: list[Tensor], progress: Progress) -> Iterator[tuple[range, Tensor]]:
+    grid = (work.recipe.sink + len(work.frames), *work.latents.shape[3:])
+    memory = planned_memory(work.refiner, work.recipe, grid, work.context.shape[1])
     stage, device = host_refiner_stage(work.refiner, memory), work.refiner.load_device
     if not memory.window_is_on_device:
         say(f"the window of {memory.window / 1e9:.1f} GB rests in the computer's memory", work.node)
-    steps = len(work.recipe.sigmas) - 1
-    bar = comfy.utils.ProgressBar(total * steps)
-    begun = [len(done) * steps]
-
-    def on_step(i: int, x: Tensor) -> None:
-        begun[0] += 1
-        bar.update_absolute(begun[0])
-
     draw = lambda start, shape: refiner_noise(work.seed, start, shape)
     latents = work.latents.to(device)
     with torch.no_grad():
         prompt = stage.prompt_keys(work.context)
     blocks = refine(
         stage, latents, prompt, draw, fps=work.fps, recipe=work.recipe, frames=work.frames,
-        done=[block.to(device) for block in done], on_step=on_step,
+        done=[block.to(device) for block in done], on_step=progress.step,
     )  # fmt: skip
     for span, block in blocks:
         yield span, block.cpu()
 
 
-def _film(work: Work, place: Place, pieces: Iterator[Tensor], metadata: dict[str, str]) -> None:
+def _film(work: Work, place: Place, pieces: Iterator[Tensor], progress: Progress, metadata: dict[str, str]) -> None:
     """Decode what arrives into a film that grows; when it is whole, it becomes the video beside the folder."""
     place.folder.mkdir(parents=True, exist_ok=True)
-    film, writer, bar = place.folder / FILM, None, comfy.utils.ProgressBar(1)
+    film, writer = place.folder / FILM, None
     for frames in decode_arriving(work.vae, pieces):
         writer = writer or VideoWriter(film, frames.shape[1:3], work.fps)
         begin = writer.frames
         writer.append(frames)
         about = {"node": work.node, "frames": [begin, writer.frames], "fps": work.fps, "file": place.file(FILM)}
         announce(EVENT, about)
-        bar.update_absolute(0, preview=("JPEG", Image.fromarray(frames[-1].copy()), PREVIEW_SIDE))
+        progress.show(frames[-1])
     finish(film, place.video, metadata)
     film.unlink(missing_ok=True)
     vae = own_vae(work.vae).fingerprint
@@ -172,19 +166,34 @@ def _has_film_of(place: Place, work: Work) -> bool:
         return False
 
 
-@contextmanager
-def telling(work: Work, place: Place, total: int) -> Iterator[list[int]]:
-    """A count of finished blocks to keep; says how to go on, whatever stops the work, and lets it pass."""
-    count = [0]
-    try:
-        yield count
-    except BaseException as error:
-        words = [f"stage 1 is untouched; {count[0]} of {total} refined blocks are kept"]
-        if isinstance(error, management.OOM_EXCEPTION):
-            words.append(
-                "out of memory: load the refiner with fewer resident_blocks or as fp8, or start ComfyUI with --lowvram"
-            )
-        if count[0]:
-            words.append(f"queue again to go on in {place.folder.name}")
-        say("; ".join(words), work.node)
-        raise
+class Progress:
+    """What the user sees of a refinement: one bar, the last frame, and how to go on after a stop."""
+
+    def __init__(self, work: Work, place: Place, total: int, done: int) -> None:
+        self.work, self.place, self.total, self.blocks = work, place, total, done
+        steps = len(work.recipe.sigmas) - 1
+        self.bar, self.steps = comfy.utils.ProgressBar(total * steps), done * steps
+
+    def step(self, index: int, x: Tensor) -> None:
+        self.steps += 1
+        self.bar.update_absolute(self.steps)
+
+    def show(self, frame: NDArray) -> None:
+        """A frame (h, w, 3) uint8 as the node's preview."""
+        self.bar.update_absolute(self.steps, preview=("JPEG", Image.fromarray(frame.copy()), PREVIEW_SIDE))
+
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """Say what is kept and how to go on, whatever stops the work, and let it pass."""
+        try:
+            yield
+        except BaseException as error:
+            words = [f"stage 1 is untouched; {self.blocks} of {self.total} refined blocks are kept"]
+            if isinstance(error, management.OOM_EXCEPTION):
+                words.append(
+                    "out of memory: load the refiner with fewer resident_blocks or as fp8, or start ComfyUI with --lowvram"
+                )
+            if self.blocks:
+                words.append(f"queue again to go on in {self.place.folder.name}")
+            say("; ".join(words), self.work.node)
+            raise

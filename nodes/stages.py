@@ -23,7 +23,6 @@ from .native import HostWorldDiT, host_attention, world_info
 SAMPLED = 64  # values of a LoRA's tensor that go into its fingerprint
 
 
-
 @dataclass(frozen=True, eq=False)
 class SecondStage:
     """The refiner of a rollout, what tells its weights and LoRAs from others, and its bytes on the card besides weights."""
