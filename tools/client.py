@@ -67,7 +67,7 @@ class Client:
         self._connect()  # before the first event can come
         answer = self._json("POST", "/prompt", json={"prompt": workflow, "client_id": self.client_id})
         if answer.get("node_errors"):  # the server would run the outputs that do not need those nodes
-            self._request("POST", "/queue", json={"delete": [answer["prompt_id"]]})
+            self._withdraw(answer["prompt_id"])
             words = _refusal(json.dumps({"error": "The workflow cannot run:", **answer}).encode())
             raise StepError(f"The server refused a part of it. {words}", "Mend that, then again.")
         return answer["prompt_id"]
@@ -94,6 +94,12 @@ class Client:
 
     def interrupt(self) -> None:
         self._request("POST", "/interrupt")
+
+    def _withdraw(self, prompt_id: str) -> None:
+        """Take a queued run back, or stop it if the server was quicker."""
+        self._request("POST", "/queue", json={"delete": [prompt_id]})
+        if any(prompt_id in entry for entry in self._json("GET", "/queue")["queue_running"]):
+            self.interrupt()
 
     def view(self, filename: str, subfolder: str = "", kind: str = "output") -> bytes:
         """A file out of the server's "output", "input" or "temp" folder."""

