@@ -6,7 +6,7 @@ first frame, which is the sink.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import comfy.conds
@@ -77,6 +77,7 @@ class HostRefinerModel(comfy.model_base.BaseModel):
         text = kwargs.get("cross_attn")
         if text is None:
             raise ConfigError("the conditioning for the refiner has no prompt; encode one with the refiner's CLIP")
+        refuse_unconnected(kwargs, "the conditioning")
         conds["c_crossattn"] = comfy.conds.CONDRegular(counted_tokens(text, kwargs.get("attention_mask")))
         conds["frame_rate"] = comfy.conds.CONDConstant(kwargs.get("frame_rate", FPS))
         mask = kwargs.get("concat_mask", kwargs.get("denoise_mask"))
@@ -126,6 +127,15 @@ def refiner_model(opened: RefinerFile, dtype: torch.dtype | None = None, residen
     patcher = patched(model)
     patcher.add_wrapper(extension.WrappersMP.OUTER_SAMPLE, in_one_run(lambda: release(patcher)))
     return patcher
+
+
+def refuse_unconnected(extra: Mapping, what: str) -> None:
+    """ConfigError for a prompt of the host's own LTX-2 CLIP: it has as many channels, but has not been through connectors."""
+    if extra.get("unprocessed_ltxav_embeds"):
+        raise ConfigError(
+            f"{what} was encoded with ComfyUI's own CLIP of LTX-2, which leaves the text connectors to its model; encode it with "
+            "the CLIP of Load LTX-2 Refiner"
+        )
 
 
 def refiner_of(model) -> HostRefiner:

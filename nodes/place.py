@@ -74,14 +74,17 @@ class Place:
         return {"filename": name, "subfolder": _below_output(self.folder), "type": "output"}
 
 
-def new_place(prefix: str, size: tuple[int, int] = (0, 0), kind: Kind = SESSION) -> Place:
+def new_place(
+    prefix: str, size: tuple[int, int] = (0, 0), kind: Kind = SESSION, *, over_drafts: bool = False
+) -> Place:
     """A folder for new work, numbered as core numbers what it saves. size: (h, w), for %height%, %width%.
 
-    One that was left by a kill before anything was saved is taken again.
+    One that was left by a kill before anything was saved is taken again; over_drafts: also one that has a draft only.
     """
     folder, name, counter = _named(prefix, size)
     for begun in _folders(folder, name, kind):
-        if not begun.has_begun and not begun.is_finished:
+        has_content = (begun.folder / kind.index).is_file() if over_drafts else begun.has_begun
+        if not has_content and not begun.is_finished:
             return begun
     return Place(folder / f"{name}_{counter:05}_{kind.ending}", kind)
 

@@ -133,7 +133,8 @@ def find_start(order: Order) -> Start:
         folders += [folder / DRAFT for folder in folders]
     found = find_session(folders, wanted, order.session)
     if found is None or found.chunks <= order.keep:
-        return Start(new_place(order.prefix, size), order.session, order.keep, order.film)
+        place = new_place(order.prefix, size, over_drafts=order.session.refiner is not None)
+        return Start(place, order.session, order.keep, order.film)
     place = Place(found.outline.folder)
     session = load_session(place.folder, device=order.device)
     if found.is_draft or place.folder.name == DRAFT:  # its film shows refined frames

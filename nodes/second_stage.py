@@ -14,7 +14,7 @@ from ..wm_core.rollout import Prompt
 from .bridge import say
 from .compat import advanced
 from .native import counted_tokens
-from .native_refiner import host_refiner_stage, planned_memory, refiner_of
+from .native_refiner import host_refiner_stage, planned_memory, refiner_of, refuse_unconnected
 from .stages import SecondStage, fingerprint_patches
 
 AUTO, OFF = "auto", "off"
@@ -64,6 +64,7 @@ def context_of(refiner, positive: list, what: str) -> Tensor:
     if len(positive) != 1:
         raise ConfigError(f"the refiner takes one prompt at a time, got {len(positive)}; do not combine conditionings")
     text, extra = positive[0]
+    refuse_unconnected(extra, what)
     context = counted_tokens(text, extra.get("attention_mask"))
     wanted = refiner_of(refiner).config.caption_channels
     if context.shape[-1] != wanted:

@@ -41,16 +41,17 @@ def host() -> Path:
 
 @pytest.fixture
 def host_folders(host, tmp_path):
-    """The host's models, input and output folders, empty and of this test alone: host_folders / "output"."""
+    """The host's models, input, output and user folders, empty and of this test alone: host_folders / "output"."""
     import folder_paths
 
-    getters = {"input": folder_paths.get_input_directory, "output": folder_paths.get_output_directory}
-    setters = {"input": folder_paths.set_input_directory, "output": folder_paths.set_output_directory}
+    names = ("input", "output", "user")
+    getters = {name: getattr(folder_paths, f"get_{name}_directory") for name in names}
+    setters = {name: getattr(folder_paths, f"set_{name}_directory") for name in names}
     before = {name: get() for name, get in getters.items()}
     models, known = folder_paths.models_dir, dict(folder_paths.folder_names_and_paths)
     for name, (_, extensions) in known.items():
         folder_paths.folder_names_and_paths[name] = ([str(tmp_path / "models" / name)], extensions)
-    for name in ("models", "input", "output"):
+    for name in ("models", *names):
         (tmp_path / name).mkdir()
     folder_paths.models_dir = str(tmp_path / "models")
     for name, put in setters.items():

@@ -89,6 +89,11 @@ def test_a_refiner_that_never_works_costs_nothing_of_stage_1(parts, refined, tol
         with pytest.raises(RuntimeError, match="out of memory"):
             film(parts, refined, prefix="film")
     assert (host_folders / "output" / "film_00001_session" / "draft" / "session.json").is_file()
+    with monkeypatch.context() as patch:
+        patch.setattr(native_refiner.VideoRefiner, "forward", broken)
+        with pytest.raises(RuntimeError):
+            film(parts, refined, prefix="film")
+    assert len(list((host_folders / "output").iterdir())) == 1, "tried again in the same folder"
     _, latent, *_ = generate(parts, prefix="film")
     assert any(f"goes on after 1 of {CHUNKS} chunks" in line for line in told())
     _, want, *_ = generate(parts, prefix="plain")

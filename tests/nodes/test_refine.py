@@ -305,6 +305,7 @@ def test_block_swap_inside_the_host(refiner, refiner_path, told, resident):
         ({"last_frame": 0}, "frames 0 to 0 lie in the sink of 1 latent frames.*at least 1"),
         ({"sink": 2, "first_frame": 1, "last_frame": 8}, "lie in the sink of 2 latent frames.*at least 9"),
         ({"positive": [[torch.zeros(1, 5, 2304), {}]]}, "positive must have 32 channels, got 2304"),
+        ({"positive": [[CONTEXT, {"unprocessed_ltxav_embeds": True}]]}, "ComfyUI's own CLIP of LTX-2"),
         ({"mode": "both"}, "mode must be one of"),
     ],
 )
