@@ -15,6 +15,7 @@ from torch import Tensor
 from ..wm_core.text import GEMMA_3_12B, Gemma3Files, GemmaConfig
 from .compat import Patcher
 from .gemma3_folder import load_language_model
+from .text import host_config
 
 TOKENS_KEY = "gemma3_12b"  # what the host calls this encoder in its tokens
 
@@ -45,7 +46,7 @@ class HostEncoder:
         self.files, self.clip = files, None
         self.options = {"load_device": places.load, "offload_device": places.offload}
         if config != GEMMA_3_12B:
-            self.options |= {"model_name": TOKENS_KEY, f"{TOKENS_KEY}_model_config": _host_sizes(config)}
+            self.options |= {"model_name": TOKENS_KEY, f"{TOKENS_KEY}_model_config": host_config(config)}
 
     def states(self, ids: list[int]) -> Tensor:
         """(1, l, d, layers + 1), float32."""
@@ -71,14 +72,3 @@ class FolderEncoder:
         values = len(ids) * self.config.hidden_size * (self.config.layers + 1)
         management.load_models_gpu([self.patcher], memory_required=16 * values)  # the states, packed in fp32, and room
         return self.patcher.model(torch.tensor([ids], device=places.load), places.dtype)
-
-
-def _host_sizes(config: GemmaConfig) -> dict[str, int]:
-    return {
-        "vocab_size": config.vocab_size,
-        "hidden_size": config.hidden_size,
-        "intermediate_size": config.intermediate_size,
-        "num_hidden_layers": config.layers,
-        "num_attention_heads": config.heads,
-        "num_key_value_heads": config.kv_heads,
-    }

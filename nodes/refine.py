@@ -90,6 +90,7 @@ class SanaWMRefine(io.ComfyNode):
         check_choice("resume", resume, RESUME)
         recipe = RefinerRecipe(block=0 if mode == SINGLE_SHOT else block, sink=sink, window=window)
         latents = _latents(draft)
+        _check_vae(refiner, vae, latents, draft)
         work = Work(
             refiner=refiner,
             vae=vae,
@@ -102,7 +103,6 @@ class SanaWMRefine(io.ComfyNode):
             node=cls.hidden.unique_id,
             camera=draft.session.camera if isinstance(draft, OpenRollout) else None,
         )
-        _check_vae(refiner, vae, draft)
         place, refined = carry_out(
             work, save_prefix, resume == "auto", video_metadata(cls.hidden.prompt, cls.hidden.extra_pnginfo)
         )
@@ -159,10 +159,10 @@ def _frames(latents: Tensor, recipe: RefinerRecipe, first: int, last: int, strid
     return check_frames(latents, recipe, range(start, stop))
 
 
-def _check_vae(refiner, vae, draft: dict | OpenRollout) -> None:
+def _check_vae(refiner, vae, latents: Tensor, draft: dict | OpenRollout) -> None:
     """Latents of another VAE are told by their channels, and by the fingerprint in a session."""
     wanted = refiner_of(refiner).config.in_channels
-    got = _latents(draft).shape[1]
+    got = latents.shape[1]
     if got != wanted:
         raise ShapeError(
             f"the refiner reads latents of {wanted} channels, got {got}; refine what the LTX-2 video VAE of SANA-WM encodes"

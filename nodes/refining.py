@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
 import comfy.model_management as management
 import comfy.utils
@@ -51,7 +52,7 @@ class Work:
     node: str | None
     camera: CameraPath | None = None  # of the frames, if stage 1's session knows it
 
-    @property
+    @cached_property
     def key(self) -> RefinedKey:
         net = refiner_of(self.refiner)
         return RefinedKey(

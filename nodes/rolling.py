@@ -137,8 +137,8 @@ def find_start(order: Order) -> Start:
         return Start(place, order.session, order.keep, order.film)
     place = Place(found.outline.folder)
     session = load_session(place.folder, device=order.device)
-    if found.is_draft or place.folder.name == DRAFT:  # its film shows refined frames
-        return Start(new_place(order.prefix, size), session.draft(), min(found.chunks, chunks - 1))
+    if place.folder.name == DRAFT:  # of a rollout whose film shows refined frames
+        return Start(new_place(order.prefix, size), session, min(found.chunks, chunks - 1))
     if found.is_whole and (found.chunks == chunks or not place.is_finished):
         return Start(place, session, found.chunks)
     return Start(new_place(order.prefix, size), session, min(found.chunks, chunks - 1), place.folder / FILM)

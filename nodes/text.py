@@ -45,7 +45,7 @@ def load_text_encoder(path: str, *, device: str = "default", config: GemmaConfig
     if device == "cpu":
         options["load_device"] = options["offload_device"] = torch.device("cpu")
     if config != GEMMA_2_2B:
-        options[f"{_ENCODER_KEY}_model_config"] = _host_config(config)
+        options[f"{_ENCODER_KEY}_model_config"] = host_config(config)
     pixeldit = getattr(comfy.sd.CLIPType, "PIXELDIT", None)
     if pixeldit is None:
         options[f"{_ENCODER_KEY}_class"] = LastHiddenGemma2
@@ -300,7 +300,8 @@ def _gemma_tokenizer(clip: comfy.sd.CLIP):
     raise ConfigError(f"clip must be SANA-WM's Gemma-2-2B, got {got}; connect Load SANA-WM Text Encoder")
 
 
-def _host_config(config: GemmaConfig) -> dict[str, int]:
+def host_config(config: GemmaConfig) -> dict[str, int]:
+    """Sizes of a Gemma in the host's words, for one that is not of the released size."""
     return {
         "vocab_size": config.vocab_size,
         "hidden_size": config.hidden_size,

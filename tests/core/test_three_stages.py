@@ -16,6 +16,7 @@ from tiny import draw_latents
 from wm_core.config import RELEASED_REFINING
 from wm_core.errors import ConfigError
 from wm_core.rollout import (
+    DRAFT,
     Plan,
     Session,
     caught_up,
@@ -176,11 +177,13 @@ def test_another_prompt_from_a_chunk_on(stages, plan):
 def test_without_the_refiner_stage_1_is_still_there(draft_stages, stages, plan, straight, tmp_path):  # noqa: F811
     """A refiner that keeps failing costs nothing of stage 1: without it the same graph finds its draft."""
     save_session(straight[1].session, tmp_path / "a_session")
+    save_session(straight[1].session.draft(), tmp_path / "a_session" / DRAFT)
     plain = replace(plan, prompt=replace(plan.prompt, context=None))
     session = begin(draft_stages)
-    found = find_session([tmp_path / "a_session"], planned_chunks(plain, session, 0), session)
-    assert found.chunks == 2 and found.is_draft and not found.is_whole
-    draft: Session = load_session(tmp_path / "a_session").draft()
+    folders = [tmp_path / "a_session", tmp_path / "a_session" / DRAFT]
+    found = find_session(folders, planned_chunks(plain, session, 0), session)
+    assert found.chunks == 2 and found.is_whole and found.outline.folder == folders[1]
+    draft: Session = load_session(found.outline.folder)
     assert draft.refined is None and draft.refiner is None
     after = list(run(draft_stages, plain, draft))
     assert torch.equal(after[-1].session.latents, straight[-1].session.latents)

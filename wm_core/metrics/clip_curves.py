@@ -98,7 +98,7 @@ class ClipMeter:
                 raise ShapeError(
                     f"frames must keep one size, got {_size(before)} and then {_size(picture)}; resize them"
                 )
-            row = _sharpness(picture), (picture - before).abs().mean(), *picture.mean((1, 2))
+            row = sharpness(picture), (picture - before).abs().mean(), *picture.mean((1, 2))
             self._rows.append([float(value) for value in row])
             self._before = picture
 
@@ -140,6 +140,14 @@ def unit_picture(frame: Tensor) -> Tensor:
     return rearrange(pixels, "h w c -> c h w")
 
 
+def sharpness(picture: Tensor) -> Tensor:
+    """Variance of the Laplacian of the grey picture (3, h, w): ()."""
+    from kornia.color import rgb_to_grayscale
+    from kornia.filters import laplacian
+
+    return laplacian(rgb_to_grayscale(picture[None]), 3, normalized=False).var()
+
+
 def _brightness(change: NDArray) -> NDArray:
     """Luma of changes of colour (n, 3): (n,)."""
     return change @ _LUMA
@@ -160,10 +168,3 @@ def _check(frames: Tensor) -> None:
 
 def _size(picture: Tensor) -> str:
     return f"{picture.shape[2]} x {picture.shape[1]}"
-
-
-def _sharpness(picture: Tensor) -> Tensor:
-    from kornia.color import rgb_to_grayscale
-    from kornia.filters import laplacian
-
-    return laplacian(rgb_to_grayscale(picture[None]), 3, normalized=False).var()

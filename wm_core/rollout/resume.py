@@ -14,19 +14,15 @@ from .session_file import SessionOutline, read_outline
 
 @dataclass(frozen=True)
 class Found:
-    """A session on the disk whose first `chunks` chunks are what the plan wants.
-
-    is_draft: it had a refiner, and only what stage 1 made of it is wanted, see Session.draft.
-    """
+    """A session on the disk whose first `chunks` chunks are what the plan wants."""
 
     outline: SessionOutline
     chunks: int
-    is_draft: bool = False
 
     @property
     def is_whole(self) -> bool:
         """Whether everything in it can be used, so that it can be gone on with where it lies."""
-        return self.chunks == self.outline.chunks and not self.is_draft
+        return self.chunks == self.outline.chunks
 
 
 def find_session(folders: Iterable[str | Path], wanted: tuple[ChunkRecord, ...], session: Session) -> Found | None:
@@ -43,7 +39,7 @@ def find_session(folders: Iterable[str | Path], wanted: tuple[ChunkRecord, ...],
             continue
         chunks = _shared_chunks(outline, wanted, session)
         if chunks:
-            found.append(Found(outline, chunks, outline.refiner is not None and session.refiner is None))
+            found.append(Found(outline, chunks))
     return max(found, key=lambda f: (f.chunks, f.is_whole, f.outline.folder.name), default=None)
 
 
@@ -59,12 +55,8 @@ def planned_chunks(plan: Plan, session: Session, keep: int) -> tuple[ChunkRecord
 
 
 def _shared_chunks(outline: SessionOutline, wanted: tuple[ChunkRecord, ...], session: Session) -> int:
-    facts = ("model", "vae", "recipe", "picture")
+    facts = ("model", "vae", "recipe", "picture", "refiner")
     if any(getattr(outline, fact) != getattr(session, fact) for fact in facts):
         return 0
-    if session.refiner is not None and outline.refiner != session.refiner:
-        return 0
-    # Without a refiner, the draft of a rollout that had one will do: a refiner that fails costs nothing of stage 1.
-    records = outline.records if session.refiner else tuple(record.draft for record in outline.records)
-    pairs = zip(records, wanted)
+    pairs = zip(outline.records, wanted)
     return next((i for i, (made, asked) in enumerate(pairs) if made != asked), min(outline.chunks, len(wanted)))

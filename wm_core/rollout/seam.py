@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import ConfigError, ShapeError
+from ..metrics.clip_curves import sharpness, unit_picture
 
 VISIBLE_JUMP = 2.0  # times the usual change from frame to frame
 STRIP = 8  # frames of the picture
@@ -86,10 +86,10 @@ class SeamMeter:
             raise ShapeError(f"frames must be (f, h, w, 3), at least 2 x 2 pixels, got {tuple(frames.shape)}")
         first = max(0, self._window.start - 1 - self.seen)
         for number, frame in enumerate(frames[first : max(0, self._window.stop - self.seen)], self.seen + first):
-            picture = _unit(frame)
+            picture = unit_picture(frame)
             if number in self._window:
                 before = picture if self._before is None else self._before
-                row = (picture - before).abs().mean(), _sharpness(picture), *picture.mean((1, 2))
+                row = (picture - before).abs().mean(), sharpness(picture), *picture.mean((1, 2))
                 self._rows.append([float(value) for value in row])
             if number in self._shown:
                 self.strip[number] = eight_bit_frame(frame)
@@ -133,16 +133,3 @@ def eight_bit_frame(frame: Tensor) -> NDArray:
     """A frame (h, w, 3), uint8 or floating point in [0, 1], as uint8."""
     levels = frame if frame.dtype == torch.uint8 else (frame.float().clamp(0, 1) * 255).round().to(torch.uint8)
     return levels.cpu().numpy()
-
-
-def _sharpness(picture: Tensor) -> Tensor:
-    from kornia.color import rgb_to_grayscale
-    from kornia.filters import laplacian
-
-    return laplacian(rgb_to_grayscale(picture[None]), 3, normalized=False).var()
-
-
-def _unit(frame: Tensor) -> Tensor:
-    """(h, w, 3) as (3, h, w) float32 in [0, 1]."""
-    pixels = frame.float() / 255 if frame.dtype == torch.uint8 else frame.float()
-    return rearrange(pixels, "h w c -> c h w")

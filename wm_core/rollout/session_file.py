@@ -25,7 +25,7 @@ from ..config import RefinerRecipe
 from ..errors import CheckpointError, StorageError
 from ..shapes import Stride
 from .carried_file import flatten, unflatten
-from .session import Carried, ChunkRecord, Prompt, Recipe, RefinerUse, Session
+from .session import Carried, ChunkRecord, Prompt, Recipe, RefinerUse, Session, fingerprint_cameras
 from .tensor_file import read_entry, unfinished, write_entry
 
 log = logging.getLogger("sana_wm")
@@ -45,15 +45,15 @@ def save_session(session: Session, folder: str | Path, *, with_carried: bool = T
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        chunks, carried = _kept_entries(session, folder)
+        chunks, carried, about = _kept_entries(session, folder)
         for i in range(len(chunks), session.chunks):
             start, stop = session.recipe.span(i)
             parts = {"latents": session.latents, "refined": session.refined}
             tensors = {name: part[:, :, start:stop] for name, part in parts.items() if part is not None}
             chunks.append(write_entry(tensors, folder, f"chunk_{i:05}"))
         if with_carried and session.carried is not None and (carried or {}).get("chunks") != session.carried.chunks:
-            tensors, about = flatten(session.carried)
-            carried = about | write_entry(tensors, folder, f"carried_{session.carried.chunks:05}")
+            tensors, described = flatten(session.carried)
+            carried = described | write_entry(tensors, folder, f"carried_{session.carried.chunks:05}")
         index = {
             "version": VERSION,
             "model": session.model,
@@ -65,7 +65,7 @@ def save_session(session: Session, folder: str | Path, *, with_carried: bool = T
             "records": [vars(record) for record in session.records],
             "prompts": len(session.prompts),
             "camera": None if session.camera is None else _describe_camera(session.camera),
-            "about": write_entry(_tensors(session), folder, "about"),
+            "about": about or write_entry(_tensors(session), folder, "about") | {"of": _about_what(session)},
             "chunks": chunks,
             "carried": carried,
         }
@@ -157,19 +157,29 @@ def _tensors(session: Session) -> dict[str, Tensor]:
     return tensors
 
 
-def _kept_entries(session: Session, folder: Path) -> tuple[list[dict], dict | None]:
-    """What lies there of this session already: entries of its first chunks, and of what was carried after one of them."""
+def _about_what(session: Session) -> list[str | None]:
+    """Tells the tensors beside the chunks apart, which seldom change: a refiner's prompt alone has 16 MB."""
+    camera = session.camera and fingerprint_cameras(session.camera, (0, session.camera.frames))
+    prompts = [mark for p in session.prompts for mark in (p.fingerprint, p.context_fingerprint)]
+    return [session.picture, camera, *prompts]
+
+
+def _kept_entries(session: Session, folder: Path) -> tuple[list[dict], dict | None, dict | None]:
+    """What lies there of this session already: entries of its first chunks, of what was carried after one of them, and of
+    what the session is about."""
     try:
         index = _read_index(folder)
         same = all(index[fact] == getattr(session, fact) for fact in ("model", "vae", "picture"))
         if not same or _read_recipe(index) != session.recipe or _read_refiner(index) != session.refiner:
-            return [], None
+            return [], None, None
         pairs = zip((ChunkRecord(**record) for record in index["records"]), session.records)
         shared = next((i for i, (was, now) in enumerate(pairs) if was != now), min(len(index["records"]), session.chunks))
-        carried = index["carried"]
-        return index["chunks"][:shared], carried if carried and carried["chunks"] <= shared else None
+        carried, about = index["carried"], index["about"]
+        is_same = about.get("of") == _about_what(session) and (folder / about["tensors"]).is_file()
+        kept = carried if carried and carried["chunks"] <= shared else None
+        return index["chunks"][:shared], kept, about if is_same else None
     except (CheckpointError, KeyError, TypeError):
-        return [], None
+        return [], None, None
 
 
 def _write_index(index: dict, folder: Path) -> None:
