@@ -123,17 +123,19 @@ def config_json(has_vision: bool, config: GemmaConfig = TINY_GEMMA3) -> dict:
     }
 
 
+SENTENCES = (
+    "a small robot walks slowly through the forest",
+    "the camera moves forward and turns left",
+    "a lighthouse on a cliff above the sea, waves roll in, gulls circle, the sun sets behind clouds",
+    "cinematic wide shot of an old train station at dawn; mist, warm light, wet cobblestones",
+)
+
+
 @cache
-def tiny_sentencepiece() -> bytes:
-    """A sentencepiece model of 480 pieces with Gemma's special ids and settings."""
+def tiny_sentencepiece(sentences: tuple[str, ...] = SENTENCES) -> bytes:
+    """A sentencepiece model of 480 pieces with Gemma's special ids and settings, trained on the sentences."""
     import sentencepiece
 
-    sentences = [
-        "a small robot walks slowly through the forest",
-        "the camera moves forward and turns left",
-        "a lighthouse on a cliff above the sea, waves roll in, gulls circle, the sun sets behind clouds",
-        "cinematic wide shot of an old train station at dawn; mist, warm light, wet cobblestones",
-    ]
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(sentences * 3),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import shutil
 from pathlib import Path
@@ -12,14 +11,7 @@ import torch
 from gemma3_clips import PROMPT, WIDTH, Connectors, check_close, encode, hidden_states, ids_of
 from safetensors.torch import load_file, save_file
 
-from tools.make_tiny_gemma3 import (
-    FOLDERS,
-    SINGLE_FILE,
-    SLIDING_WINDOW,
-    TINY_FILE_GEMMA3,
-    TINY_GEMMA3,
-    make_tiny_gemma3,
-)
+from tools.make_tiny_gemma3 import FOLDERS, SINGLE_FILE, SLIDING_WINDOW, TINY_FILE_GEMMA3, TINY_GEMMA3, make_tiny_gemma3
 
 
 @pytest.fixture(scope="session")
@@ -45,13 +37,8 @@ def encoders(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def user_folder(host, tmp_path):
-    import folder_paths
-
-    before = folder_paths.get_user_directory()
-    folder_paths.set_user_directory(str(tmp_path / "user"))
-    yield tmp_path / "user"
-    folder_paths.set_user_directory(before)
+def user_folder(host_folders):
+    return host_folders / "user"
 
 
 @pytest.fixture
@@ -258,6 +245,7 @@ def test_cache_lies_where_the_host_serves_nothing_and_holds_no_prompt(make, enco
 
 
 def test_folder_that_cannot_be_written_does_not_fail_the_encoding(make, encoders, user_folder, caplog):
+    user_folder.rmdir()
     user_folder.write_text("a file where a folder should be")
     clip = make(encoders / "newer")
     assert encode(clip)[0][0].isfinite().all() and encode(clip, "another")[0][0].isfinite().all()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import io
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+
+from tools.make_tiny_gemma3 import SENTENCES, tiny_sentencepiece
 
 PROMPT = "a small robot walks (slowly:1.4) through the embedding:forest"
 
@@ -33,33 +34,7 @@ def errors(pack):
 
 @pytest.fixture(scope="session")
 def spiece(core) -> bytes:
-    """A sentencepiece model with Gemma's special ids and settings, trained on a few sentences."""
-    import sentencepiece
-
-    sentences = [
-        *core.INSTRUCTION.split("\n"),
-        "a small robot walks slowly through the forest",
-        "the camera moves forward and turns left",
-    ]
-    model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(sentences * 3),
-        model_writer=model,
-        vocab_size=480,
-        model_type="bpe",
-        pad_id=0,
-        eos_id=1,
-        bos_id=2,
-        unk_id=3,
-        byte_fallback=True,
-        add_dummy_prefix=False,
-        remove_extra_whitespaces=False,
-        normalization_rule_name="identity",
-        hard_vocab_limit=False,
-        num_threads=1,
-        minloglevel=2,
-    )
-    return model.getvalue()
+    return tiny_sentencepiece((*core.INSTRUCTION.split("\n"), *SENTENCES[:2]))
 
 
 @pytest.fixture(scope="session")
@@ -203,7 +178,7 @@ def test_encode_refuses_another_clip(text, tiny, encoder_file, errors):
     lumina = comfy.sd.load_clip(
         [encoder_file],
         clip_type=comfy.sd.CLIPType.LUMINA2,
-        model_options={"gemma2_2b_model_config": text._host_config(tiny)},
+        model_options={"gemma2_2b_model_config": text.host_config(tiny)},
     )
     with pytest.raises(errors.ConfigError, match="got Gemma-2-2B set up for another model.*Load SANA-WM Text Encoder"):
         text.encode_prompt(lumina, "x")
