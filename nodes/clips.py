@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-from comfy_api.latest import InputImpl
+from comfy_api.latest import InputImpl, io
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -30,6 +30,17 @@ class Clip:
     fps: float
     pieces: Callable[[], Iterator[NDArray | Tensor]]
     has_audio: bool = False
+
+
+def fps_input() -> io.Input:
+    return io.Float.Input(
+        "fps",
+        default=16.0,
+        min=1.0,
+        max=120.0,
+        step=1.0,
+        tooltip="Frames per second of a latent without a camera; a camera and a video bring their own.",
+    )
 
 
 def clip_of(name: str, value, vae, camera: CameraPath | None, fps: float) -> Clip:

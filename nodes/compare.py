@@ -15,7 +15,7 @@ from ..wm_core.metrics import PairCurves, PairMeter, Revisit, RevisitLikeness, R
 from ..wm_core.rollout import PairView, draw_pair, finish, frame_pairs, report_pair
 from ..wm_core.rollout.pair_views import VIEWS
 from .bridge import image_of, say
-from .clips import PIECE, Clip, clip_of
+from .clips import PIECE, Clip, clip_of, fps_input
 from .compat import advanced, check_choice
 from .place import new_place
 from .types import Camera
@@ -61,7 +61,7 @@ class SanaWMCompare(io.ComfyNode):
                     tooltip="The camera of both clips. It says when a place is seen again: within 0.5 m and 20 degrees, 5 "
                     "seconds or more later.",
                 ),
-                _fps_input(),
+                advanced(fps_input()),
             ],
             outputs=[
                 io.Video.Output(display_name="video"),
@@ -89,18 +89,6 @@ class SanaWMCompare(io.ComfyNode):
         say("; ".join(line.partition(". ")[0].rstrip(".") for line in lines[:2]), cls.hidden.unique_id)
         report = "\n\n".join(lines)  # the frontend shows text as markdown, in which one line break is a space
         return io.NodeOutput(InputImpl.VideoFromFile(str(video)), picture, report, ui=ui.PreviewVideo([shown]))
-
-
-def _fps_input() -> io.Input:
-    fps = io.Float.Input(
-        "fps",
-        default=16.0,
-        min=1.0,
-        max=120.0,
-        step=1.0,
-        tooltip="Frames per second of a latent without a camera; a camera and a video bring their own.",
-    )
-    return advanced(fps)
 
 
 def _write(

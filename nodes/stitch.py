@@ -28,7 +28,7 @@ from ..wm_core.rollout import (
 from ..wm_core.rollout.seam import VISIBLE_JUMP
 from ..wm_core.rollout.stitch import RULES
 from .bridge import image_of, say
-from .clips import PIECE, Clip, clip_of
+from .clips import PIECE, Clip, clip_of, fps_input
 from .compat import advanced, check_choice
 from .types import Camera
 from .video import video_file
@@ -133,15 +133,7 @@ def _advanced_inputs() -> list[io.Input]:
         tooltip="Frames behind the overlap in which the second clip goes back to its own colours. -1: it keeps the "
         "first one's to its end.",
     )
-    fps = io.Float.Input(
-        "fps",
-        default=16.0,
-        min=1.0,
-        max=120.0,
-        step=1.0,
-        tooltip="Frames per second of a latent without a camera; a camera and a video bring their own.",
-    )
-    return [advanced(return_over), advanced(fps)]
+    return [advanced(return_over), advanced(fps_input())]
 
 
 def _write(clips: list[Clip], join: Join, append) -> tuple[SeamMeter, ColourMatch | None]:
