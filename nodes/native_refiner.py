@@ -175,6 +175,7 @@ def host_refiner_stage(model, memory: RefinerMemory) -> RefinerStage:
         "prefetch_dynamic_vbars": getattr(model, "is_dynamic", lambda: False)(),  # as the host's own samplers say
     }
 
+    attend, walk = host_attention(options), walk_prefetching(device, options)
     coming = {"window": memory.window if memory.window_is_on_device else 0, "text": memory.text, "slots": memory.slots}
 
     def load() -> None:
@@ -186,9 +187,7 @@ def host_refiner_stage(model, memory: RefinerMemory) -> RefinerStage:
     def forward(parts: Sequence[Part], prompt: PromptKeys, ring: KVRing) -> list[Tensor]:
         load()
         cast = [replace(part, x=part.x.to(device, dtype)) for part in parts]
-        velocity = VideoRefiner.forward(
-            net, cast, prompt, ring, attend=host_attention(options), walk=walk_prefetching(device, options)
-        )
+        velocity = VideoRefiner.forward(net, cast, prompt, ring, attend=attend, walk=walk)
         return [v.to(part.x) for v, part in zip(velocity, parts)]
 
     def prompt_keys(context: Tensor) -> PromptKeys:
