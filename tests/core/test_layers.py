@@ -11,7 +11,7 @@ from cases import ROOT
 ROWS = [
     {"errors", "config", "shapes"},
     {"camera", "gdn", "attention", "kv_window"},
-    {"dit", "vae", "refiner", "text"},
+    {"dit", "vae", "refiner", "text", "tiny_world"},
     {"checkpoint", "sampling", "metrics"},
     {"rollout"},
 ]
