@@ -14,6 +14,7 @@ from . import (
     stitch,
     stream,
     text,
+    tiny_world,
     video,
 )
 
@@ -32,5 +33,6 @@ _FILES = (
     compare,
     video,
     stitch,
+    tiny_world,
 )
 NODES = [node for file in _FILES for node in file.NODES]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 
+import comfy.model_management as management
+import comfy.utils
 import numpy as np
 import torch
 from server import PromptServer
@@ -40,6 +43,16 @@ def picture_of(image: Tensor) -> np.ndarray:
 def image_of(picture: np.ndarray) -> Tensor:
     """(h, w, 3) uint8 as an IMAGE of one picture."""
     return torch.from_numpy(picture.astype(np.float32) / 255)[None]
+
+
+def collected(pictures: Iterable[np.ndarray], count: int, size: tuple[int, int]) -> Tensor:
+    """An IMAGE of `count` pictures (h, w, 3) uint8 as they come; the user sees how many there are, and can cancel."""
+    images, bar = torch.empty(count, *size, 3), comfy.utils.ProgressBar(count)
+    for index, picture in enumerate(pictures):
+        management.throw_exception_if_processing_interrupted()
+        images[index] = image_of(picture)[0]
+        bar.update_absolute(index + 1)
+    return images
 
 
 def cropped(image: Tensor, crop: Crop) -> Tensor:

@@ -78,6 +78,7 @@ def test_start_up_prints_no_error_of_ours(server, object_info):
             "SanaWMStreamingSampler",
             "SanaWMTextEncode",
             "SanaWMTextEncoderLoader",
+            "SanaWMTinyWorld",
             "SanaWMVAELoader",
         ]
     )
@@ -253,6 +254,30 @@ def test_a_missing_model_is_one_clear_error(client, graph):
     (error,) = [e for e in events if e.kind == "execution_error"]
     assert "nowhere.safetensors is not in models/diffusion_models" in error.data["exception_message"]
     assert not saved_videos(history)
+
+
+def test_the_tiny_world_s_truth_starts_at_its_picture(server, client):
+    """Its field of view and picture make the camera, along which a second node of the same seed renders."""
+    world = {"seed": 900_000, "width": 112, "height": 64, "time": "day"}
+    camera = {"actions": "dw-4", "dialect": "nvlabs-v1", "fov": ["start", 1], "image": ["start", 0], "fps": 16.0}
+    graph = {
+        "start": ("SanaWMTinyWorld", world),
+        "camera": ("SanaWMCameraFromActions", camera | {"translation_speed": 0.0, "rotation_speed": 0.0}),
+        "truth": ("SanaWMTinyWorld", world | {"becomes": "night", "camera": ["camera", 0]}),
+        "first": ("SaveImage", {"images": ["start", 0], "filename_prefix": "tiny_first"}),
+        "all": ("SaveImage", {"images": ["truth", 3], "filename_prefix": "tiny_all"}),
+        "words": ("PreviewAny", {"source": ["truth", 2]}),
+    }
+    nodes = {name: {"class_type": kind, "inputs": inputs} for name, (kind, inputs) in graph.items()}
+    events, history = run(client, nodes)
+    assert history["status"]["status_str"] == "success", events
+    first, *frames = (
+        np.array(Image.open(file))
+        for prefix in ("tiny_first", "tiny_all")
+        for file in sorted((server.folders / "output").glob(f"{prefix}_*.png"))
+    )
+    assert len(frames) == 5 and np.array_equal(first, frames[0]) and not np.array_equal(first, frames[1])
+    assert history["outputs"]["words"]["text"] == ["green ground, blue sky, night"]
 
 
 def test_a_graph_that_cannot_run_is_refused_whole(client, graph):
