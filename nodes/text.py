@@ -22,6 +22,7 @@ from ..wm_core.text import (
     load_embedding,
     save_embedding,
     select_tokens,
+    stated_config,
     token_ids,
     with_instruction,
 )
@@ -33,13 +34,15 @@ _OUTPUT_FOLDER = "text_embeddings"
 _ENCODER_KEY = "gemma2_2b"  # what the host calls this encoder in a CLIP and in its tokens
 
 
-def load_text_encoder(path: str, *, device: str = "default", config: GemmaConfig = GEMMA_2_2B) -> comfy.sd.CLIP:
-    """Gemma-2-2B as a CLIP of the host that encodes for SANA-WM, in core's CLIPTextEncode too.
+def load_text_encoder(path: str, *, device: str = "default", config: GemmaConfig | None = None) -> comfy.sd.CLIP:
+    """Gemma-2-2B, or the Gemma-2 whose sizes the file states, as a CLIP of the host that encodes for SANA-WM.
 
-    device: "default" lets the host choose, "cpu" keeps it on the CPU. CheckpointError if the file is another one.
+    In core's CLIPTextEncode too. device: "default" lets the host choose, "cpu" keeps it on the CPU. config: sizes that
+    count instead of the stated ones. CheckpointError if the file is another one.
     A host that knows PixelDiT has this very encoder. An older one loads the file as Lumina 2, with our subclass in
     place of its second-to-last layer, and our tokenizer in place of its own.
     """
+    config = config or stated_config(path)
     check_text_encoder(path, config)
     options: dict = {}
     if device == "cpu":
@@ -88,12 +91,15 @@ class PromptTokenizer(lumina2.LuminaTokenizer):
 
 
 def encode_prompt(clip: comfy.sd.CLIP, prompt: str, *, instruction: bool = True) -> list:
-    """CONDITIONING of one prompt, (1, 300, 2304), with `attention_mask` and the labels that a saved file keeps."""
+    """CONDITIONING of one prompt with `attention_mask` and the labels that a saved file keeps.
+
+    (1, 300, d); d is the encoder's width, 2304 for Gemma-2-2B.
+    """
     tokenizer = _gemma_tokenizer(clip)
     text = with_instruction(prompt) if instruction else prompt
     ids = token_ids(text, lambda t: tokenizer(t)["input_ids"])
     conditioning = clip.encode_from_tokens_scheduled({_ENCODER_KEY: [[(i, 1.0) for i in ids]]})
-    return _labelled(conditioning, prompt, ENCODER, "instruction" if has_instruction(text) else "plain")
+    return _labelled(conditioning, prompt, _name_of(clip), "instruction" if has_instruction(text) else "plain")
 
 
 class SanaWMTextEncoderLoader(io.ComfyNode):
@@ -310,6 +316,17 @@ def host_config(config: GemmaConfig) -> dict[str, int]:
         "num_attention_heads": config.heads,
         "num_key_value_heads": config.kv_heads,
     }
+
+
+def encoder_name(width: int, layers: int) -> str:
+    """What the label of a conditioning calls a Gemma-2."""
+    released = (width, layers) == (GEMMA_2_2B.hidden_size, GEMMA_2_2B.layers)
+    return ENCODER if released else f"gemma-2-{width}x{layers}"
+
+
+def _name_of(clip: comfy.sd.CLIP) -> str:
+    encoder = getattr(clip.cond_stage_model, _ENCODER_KEY)
+    return encoder_name(encoder.transformer.get_input_embeddings().weight.shape[1], encoder.num_layers)
 
 
 def _labelled(conditioning: list, prompt: str, encoder: str, variant: str) -> list:

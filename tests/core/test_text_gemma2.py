@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from wm_core.errors import CheckpointError
-from wm_core.text import GEMMA_2_2B, GemmaConfig, check_text_encoder, gemma_weight_shapes
+from wm_core.text import GEMMA_2_2B, GemmaConfig, check_text_encoder, gemma_weight_shapes, stated_config
 
 TINY = GemmaConfig(vocab_size=64, hidden_size=16, intermediate_size=24, layers=2, heads=2, kv_heads=1)
 
 
 @pytest.fixture
 def write(tmp_path):
-    def write(changes: dict[str, torch.Tensor | None]) -> str:
+    def write(changes: dict[str, torch.Tensor | None], metadata: dict[str, str] | None = None) -> str:
         tensors = {key: torch.zeros(shape, dtype=torch.bfloat16) for key, shape in gemma_weight_shapes(TINY).items()}
         tensors["spiece_model"] = torch.zeros(10, dtype=torch.uint8)
         tensors |= changes
         path = tmp_path / "te.safetensors"
-        save_file({key: value for key, value in tensors.items() if value is not None}, path)
+        save_file({key: value for key, value in tensors.items() if value is not None}, path, metadata)
         return str(path)
 
     return write
@@ -81,3 +84,46 @@ def test_truncated_and_foreign_files_are_refused(write, tmp_path):
         check_text_encoder(path, TINY)
     with pytest.raises(CheckpointError, match="got a .gguf file"):
         check_text_encoder(tmp_path / "gemma.gguf")
+
+
+def test_file_that_states_nothing_is_gemma_2_2b(write):
+    assert stated_config(write({})) == stated_config(write({}, {"format": "pt"})) == GEMMA_2_2B
+
+
+def test_file_that_states_its_sizes_is_checked_by_them(write):
+    path = write({}, {"sana_wm.text_config": json.dumps(asdict(TINY))})
+    assert stated_config(path) == TINY
+    check_text_encoder(path, stated_config(path))
+
+
+def without(name: str) -> dict[str, int]:
+    return {key: value for key, value in asdict(TINY).items() if key != name}
+
+
+@pytest.mark.parametrize(
+    ("statement", "got"),
+    [
+        ("{", r"no valid JSON \(.*\)"),
+        ("[1]", "a list"),
+        (json.dumps(asdict(TINY) | {"width": 3, "depth": 1}), "an unknown depth, width"),
+        (json.dumps(without("layers")), "no layers"),
+        (json.dumps(asdict(TINY) | {"layers": "2"}), "layers '2'"),
+        (json.dumps(asdict(TINY) | {"heads": True}), "heads True"),
+        (json.dumps(asdict(TINY) | {"vocab_size": 0}), "vocab_size 0"),
+        (json.dumps(asdict(TINY) | {"head_dim": 64}), "head_dim 64 where ComfyUI's Gemma-2 has 256"),
+        (json.dumps(asdict(TINY) | {"kv_heads": 3}), "2 heads for 3 kv_heads"),
+    ],
+)
+def test_statement_that_is_none_says_what_is_wrong(write, statement, got):
+    message = (
+        f"metadata sana_wm.text_config of te.safetensors: got {got}, wanted a JSON object.*vocab_size.*head_dim;.*"
+    )
+    with pytest.raises(CheckpointError, match=message + "take the file from where it came again"):
+        stated_config(write({}, {"sana_wm.text_config": statement}))
+
+
+def test_stated_sizes_of_an_unreadable_file_are_refused_like_the_file(tmp_path):
+    with pytest.raises(CheckpointError, match="got a .gguf file"):
+        stated_config(tmp_path / "gemma.gguf")
+    with pytest.raises(CheckpointError, match="cannot be read as safetensors"):
+        stated_config(tmp_path / "gone.safetensors")

@@ -215,7 +215,7 @@ def test_saved_embedding_loads_bit_exact(text, clip, host_folders):
     assert labels["attention_mask"].dtype == extra["attention_mask"].dtype
     assert {key: labels[key] for key in labels if key.startswith("sana_wm")} == {
         "sana_wm_prompt": PROMPT,
-        "sana_wm_encoder": "gemma-2-2b",
+        "sana_wm_encoder": "gemma-2-48x3",
         "sana_wm_variant": "instruction",
     }
     assert (

@@ -1,14 +1,15 @@
 """The weights file of the text encoder: Gemma-2-2B and its tokenizer in one .safetensors, as ComfyUI stores it.
 
 The network itself is the host's. This module reads the header only, so that a wrong choice is refused before five
-gigabytes are read and with one sentence that says what the file is.
+gigabytes are read and with one sentence that says what the file is. A smaller Gemma-2 states its sizes in the header.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -16,9 +17,11 @@ from safetensors import SafetensorError, safe_open
 from ..errors import CheckpointError
 
 TOKENIZER_KEY = "spiece_model"
+CONFIG_KEY = "sana_wm.text_config"  # metadata: the fields of a GemmaConfig as a JSON object
 _SUFFIXES = (".safetensors", ".sft")
 _PACKED_DTYPE = "U8"  # two 4-bit values a byte: the shape in the file is not the shape of the weight
 _NAMED_KEYS = 8
+_HOST_HEAD_DIM = 256  # the host fixes it for every Gemma-2
 _WANTED = "wanted Gemma-2-2B with its tokenizer in one file"
 _NEXT = "put ComfyUI's single-file gemma_2_2b_fp16.safetensors into models/text_encoders and choose that"
 
@@ -61,6 +64,37 @@ def gemma_weight_shapes(config: GemmaConfig = GEMMA_2_2B) -> dict[str, tuple[int
     return shapes
 
 
+def stated_config(path: str | Path) -> GemmaConfig:
+    """Sizes that the file states in its metadata `sana_wm.text_config`; Gemma-2-2B's if it states none.
+
+    CheckpointError if the statement is not one. Whether the weights fit it is for check_text_encoder to say.
+    """
+    path = Path(path)
+    text = _read_header(path)[1].get(CONFIG_KEY)
+    if text is None:
+        return GEMMA_2_2B
+    try:
+        given = json.loads(text)
+    except ValueError as error:
+        raise _misstated(path, f"no valid JSON ({error})") from error
+    if not isinstance(given, dict):
+        raise _misstated(path, f"a {type(given).__name__}")
+    names = [field.name for field in fields(GemmaConfig)]
+    if unknown := sorted(given.keys() - set(names)):
+        raise _misstated(path, f"an unknown {_named(unknown)}")
+    if missing := [name for name in names if name not in given]:
+        raise _misstated(path, f"no {_named(missing)}")
+    for name, value in given.items():
+        if type(value) is not int or value < 1:
+            raise _misstated(path, f"{name} {value!r}")
+    config = GemmaConfig(**given)
+    if config.head_dim != _HOST_HEAD_DIM:
+        raise _misstated(path, f"head_dim {config.head_dim} where ComfyUI's Gemma-2 has {_HOST_HEAD_DIM}")
+    if config.heads % config.kv_heads:
+        raise _misstated(path, f"{config.heads} heads for {config.kv_heads} kv_heads")
+    return config
+
+
 def check_text_encoder(path: str | Path, config: GemmaConfig = GEMMA_2_2B) -> None:
     """CheckpointError unless the file holds every weight of `config` in its shape, and a sentencepiece tokenizer.
 
@@ -68,7 +102,7 @@ def check_text_encoder(path: str | Path, config: GemmaConfig = GEMMA_2_2B) -> No
     checked by name only. Nothing but the header is read.
     """
     path = Path(path)
-    header = _read_header(path)
+    header, _ = _read_header(path)
     wanted = gemma_weight_shapes(config)
     if not wanted.keys() & header.keys():
         raise _refused(path, f"{len(header)} other tensors such as {_named(header)}")
@@ -88,14 +122,16 @@ def check_text_encoder(path: str | Path, config: GemmaConfig = GEMMA_2_2B) -> No
         raise _refused(path, f"the weights without a tokenizer (a byte tensor {TOKENIZER_KEY!r})")
 
 
-def _read_header(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
+def _read_header(path: Path) -> tuple[dict[str, tuple[str, tuple[int, ...]]], Mapping[str, str]]:
+    """Key -> dtype and shape, and the metadata."""
     if path.suffix.lower() not in _SUFFIXES:
         raise _refused(path, f"a {path.suffix or 'nameless'} file")
     try:
         with safe_open(path, framework="pt") as file:
             keys = file.keys()
             slices = {key: file.get_slice(key) for key in keys}
-            return {key: (part.get_dtype(), tuple(part.get_shape())) for key, part in slices.items()}
+            described = {key: (part.get_dtype(), tuple(part.get_shape())) for key, part in slices.items()}
+            return described, file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
             f"text encoder file {path.name} cannot be read as safetensors ({error}), {_WANTED}; "
@@ -105,6 +141,14 @@ def _read_header(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
 
 def _refused(path: Path, got: str) -> CheckpointError:
     return CheckpointError(f"text encoder file {path.name} is not usable: got {got}, {_WANTED}; {_NEXT}")
+
+
+def _misstated(path: Path, got: str) -> CheckpointError:
+    wanted = ", ".join(field.name for field in fields(GemmaConfig))
+    return CheckpointError(
+        f"metadata {CONFIG_KEY} of {path.name}: got {got}, wanted a JSON object of positive whole numbers {wanted}; "
+        "update the node pack if the file is newer, else take the file from where it came again"
+    )
 
 
 def _named(keys: Iterable[str]) -> str:
