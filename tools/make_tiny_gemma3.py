@@ -132,15 +132,15 @@ SENTENCES = (
 
 
 @cache
-def tiny_sentencepiece(sentences: tuple[str, ...] = SENTENCES) -> bytes:
-    """A sentencepiece model of 480 pieces with Gemma's special ids and settings, trained on the sentences."""
+def tiny_sentencepiece(sentences: tuple[str, ...] = SENTENCES, pieces: int = VOCABULARY) -> bytes:
+    """A sentencepiece model of so many pieces with Gemma's special ids and settings, trained on the sentences."""
     import sentencepiece
 
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(sentences * 3),
         model_writer=model,
-        vocab_size=VOCABULARY,
+        vocab_size=pieces,
         model_type="bpe",
         pad_id=0,
         eos_id=1,

@@ -67,7 +67,7 @@ def test_stamping_the_export_again_gives_the_same_files(tmp_path, monkeypatch):
         (folder / "config.json").write_text(stated(path)[key])
     monkeypatch.setattr(stamp_trial_world, "ASSETS", tmp_path / "assets" / "models")
     stamp_trial_world.main(tmp_path / "export")
-    files = sorted(p.relative_to(MODELS) for p in MODELS.rglob("*.safetensors"))
+    files = sorted(p.relative_to(MODELS) for p in MODELS.rglob(f"{stamp_trial_world.NAME}*.safetensors"))
     assert files == sorted(
         p.relative_to(stamp_trial_world.ASSETS) for p in stamp_trial_world.ASSETS.rglob("*.safetensors")
     )
