@@ -88,10 +88,13 @@ class VideoConv(nn.Module):
         super().__init__()
         self.conv = spec.operations.Conv3d(in_channels, out_channels, 3, **spec.placed)
         self._before, self._after = (2, 0) if spec.causal else (1, 1)
+        self._padding_mode = spec.padding_mode
         self._fill_margin = MARGINS[spec.padding_mode]
 
     def forward(self, x: Tensor, exchange: TailExchange | None = None) -> Tensor:
         """Long inputs go through in runs of frames, so that only the result is held beside the input."""
+        if torch.is_grad_enabled() and exchange is None:
+            return self.conv(self._padded_apart(x))
         frames = x.shape[2]
         past = exchange.take() if exchange else None
         run = max(1, BUFFER_ELEMENTS // x[:, :, 0].numel())
@@ -137,8 +140,20 @@ class VideoConv(nn.Module):
         self._fill_margin(padded)
         return padded
 
+    def _padded_apart(self, x: Tensor) -> Tensor:
+        """All frames padded out of place: what autograd can follow, at the price of the copies that `_padded` saves."""
+        x = self._entered(x)
+        before, after = (x.narrow(2, i, 1).expand(-1, -1, n, -1, -1) for i, n in ((0, self._before), (-1, self._after)))
+        x = torch.cat([before, x, after] if self._after else [before, x], 2)
+        if self._padding_mode == "zeros":
+            return F.pad(x, (1, 1, 1, 1))
+        return F.pad(x, (1, 1, 1, 1, 0, 0), mode=self._padding_mode)
+
     def _enter(self, x: Tensor, out: Tensor) -> None:
         out.copy_(x)
+
+    def _entered(self, x: Tensor) -> Tensor:
+        return x
 
 
 class NormedConv(VideoConv):
@@ -149,6 +164,10 @@ class NormedConv(VideoConv):
         # fp32: a half-precision sum over a thousand channels loses the small ones
         scale = squares.mean(1, keepdim=True, dtype=torch.float32).add_(NORM_EPS).rsqrt_()
         F.silu(torch.mul(x, scale, out=out), inplace=True)
+
+    def _entered(self, x: Tensor) -> Tensor:
+        scale = x.square().mean(1, keepdim=True, dtype=torch.float32).add(NORM_EPS).rsqrt()
+        return F.silu(x * scale.to(x.dtype))
 
 
 class ResidualBlock(nn.Module):

@@ -1,0 +1,123 @@
+"""The model set as files that the ordinary loader nodes take: fp16 safetensors in the released layouts, and back again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from wm_core.checkpoint import load_video_vae, load_world_model
+from wm_core.config import DiTConfig, SamplingConfig
+from wm_core.dit import WorldDiT
+from wm_core.vae import VideoVAE
+
+from ..make_tiny_checkpoints import released_tensors, vae_config_json, world_config_json
+from ..reproducible import write_safetensors
+from .camera_test import DIALECT
+from .clips import FPS
+from .settings import Settings, WorldSettings
+from .training import load_modules
+
+MODELS = Path(__file__).resolve().parents[2] / "assets" / "models"
+NAME = "sana_wm_tiny_world"
+VAES = {"decoder": f"vae/{NAME}_vae.safetensors", "causal_decoder": f"vae/{NAME}_causal_vae.safetensors"}
+WORLDS = {  # stage -> file, variant, steps it is sampled with
+    "world": (f"diffusion_models/{NAME}.safetensors", "bidirectional", 6),
+    "causal_world": (f"diffusion_models/{NAME}_chunk_causal.safetensors", "chunk-causal", 6),
+    "student": (f"diffusion_models/{NAME}_streaming.safetensors", "streaming", 4),
+}
+ABOUT = {
+    "modelspec.license": "Apache-2.0",
+    "modelspec.author": "the SANA-WM node pack; trained on its own procedural scenes only",
+}
+TOY = "A toy that shows the system, not SANA-WM's quality. See MODEL_CARD.md of the node pack."
+
+
+def export_set(settings: Settings, folder: Path, models: Path = MODELS) -> list[Path]:
+    """Write every model whose stage has been trained; the files."""
+    written = []
+    for stage, path in VAES.items():
+        checkpoint = next((f for f in (folder / f"{stage}.pt", folder / "vae.pt") if f.is_file()), None)
+        if checkpoint and (stage == "decoder" or checkpoint.stem == stage):
+            written.append(export_vae(settings, checkpoint, models / path, causal=stage == "causal_decoder"))
+    for stage, (path, variant, steps) in WORLDS.items():
+        if (folder / f"{stage}.pt").is_file():
+            written.append(export_world(settings.world, folder / f"{stage}.pt", models / path, variant, steps))
+    return written
+
+
+def export_vae(settings: Settings, checkpoint: Path, target: Path, *, causal: bool) -> Path:
+    vae = VideoVAE(replace(settings.vae.model, decoder_causal=causal))
+    load_modules(checkpoint, {"vae": vae})
+    kind = "causal VAE" if causal else "VAE"
+    size = f"{settings.size[1]} x {settings.size[0]}"
+    metadata = ABOUT | {
+        "modelspec.title": f"SANA-WM tiny world {kind} (toy)",
+        "modelspec.description": f"Video autoencoder 8 x 8 x 8 of procedurally rendered scenes, {size} pixels. {TOY}",
+        "sana_wm.format": "1",
+        "sana_wm.vae_config": json.dumps(vae_config_json(vae.config)),
+    }
+    write_safetensors(target, _half(vae.state_dict()), metadata)
+    return target
+
+
+def export_world(recipe: WorldSettings, checkpoint: Path, target: Path, variant: str, steps: int) -> Path:
+    """The running average of the weights, under the released names."""
+    world = WorldDiT(recipe.model)
+    load_modules(checkpoint, {"average": world})
+    sampling = SamplingConfig(steps=steps, cfg=1.0, shift=recipe.shift, fps=FPS, dialect=DIALECT)
+    metadata = ABOUT | {
+        "modelspec.title": f"SANA-WM tiny world, {variant} (toy)",
+        "modelspec.description": f"World model of procedurally rendered scenes. {TOY}",
+        "sana_wm.format": "1",
+        "sana_wm.variant": variant,
+        "sana_wm.reference": recipe.model.reference.name,
+        "sana_wm.sampling": json.dumps(asdict(sampling)),
+        "sana_wm.config": json.dumps(full_config_json(recipe.model)),
+    }
+    write_safetensors(target, _half(released_tensors(world)), metadata)
+    return target
+
+
+def full_config_json(config: DiTConfig) -> dict:
+    """All that diffusers' class needs to be built."""
+    return world_config_json(config) | {
+        "mlp_ratio": config.mlp_ratio,
+        "caption_channels": config.caption_channels,
+        "patch_size": config.patch_size,
+        "softmax_every_n": config.softmax_every_n,
+        "conv_kernel_size": config.conv_kernel_size,
+        "t_kernel_size": config.t_kernel_size,
+        "chunk_plucker_channels": config.plucker_channels,
+        "chunk_plucker_post_attn_blocks": config.plucker_blocks,
+        "use_chunk_plucker_post_attn": True,
+        "cross_norm": True,
+        "y_norm": True,
+        "k_conv_only": True,
+    }
+
+
+def unpack_set(settings: Settings, folder: Path, models: Path = MODELS) -> None:
+    """Checkpoints from the exported files, for training to go on from on a machine that has none. fp16 as they are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for stage, path in VAES.items():
+        if (models / path).is_file():
+            vae = load_video_vae(models / path)
+            _write(folder / ("vae.pt" if stage == "decoder" else f"{stage}.pt"), {"vae": vae})
+    for stage, (path, _, _) in WORLDS.items():
+        if (models / path).is_file():
+            world = load_world_model(models / path)
+            _write(folder / f"{stage}.pt", {"world": world, "average": world})
+
+
+def _write(file: Path, modules: dict[str, nn.Module]) -> None:
+    if not file.is_file():
+        states = {name: module.state_dict() for name, module in modules.items()}
+        torch.save({"modules": states, "optimizers": None, "step": 0, "spent": 0.0, "record": {}}, file)
+
+
+def _half(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.half() for name, tensor in tensors.items()}

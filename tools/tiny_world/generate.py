@@ -1,0 +1,108 @@
+"""Clips of the small models without a host: the same core functions that the nodes call, many clips at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from wm_core.camera import CameraPath, build_conditions
+from wm_core.dit import WorldConditions, WorldDiT
+from wm_core.sampling import chunk_flow_euler, euler, released_schedule, stream_chunk
+from wm_core.shapes import chunk_lengths, latent_frames
+from wm_core.vae import VideoVAE
+
+
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """Clips to make: first frames (b, 3, 1, h, w) in [-1, 1], their cameras, and prompts (l, d) each."""
+
+    pictures: Tensor
+    paths: Sequence[CameraPath]
+    prompts: Sequence[Tensor]
+    seed: int = 0
+
+    @property
+    def frames(self) -> int:
+        return self.paths[0].frames
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """What a sampler needs of wanted clips; noise (b, c, t, h, w) has the first frame in place."""
+
+    noise: Tensor
+    given: Tensor
+    cond: WorldConditions
+
+    def frames(self, a: int, b: int) -> Start:
+        cond = WorldConditions(
+            self.cond.text, self.cond.text_mask, self.cond.raymap[:, a:b], self.cond.plucker[:, :, a:b]
+        )
+        return Start(self.noise[:, :, a:b], self.given[:, a:b], cond)
+
+
+def start(vae: VideoVAE, wanted: Wanted) -> Start:
+    """Encode the first frames, draw the noise, build the cameras."""
+    first = vae.encode(wanted.pictures)
+    b, c, _, h, w = first.shape
+    t = latent_frames(wanted.frames, vae.config.stride)
+    random = torch.Generator().manual_seed(wanted.seed)
+    noise = torch.randn(b, c, t, h, w, generator=random).to(first)
+    noise[:, :, :1] = first
+    cameras = [build_conditions(path, (t, h, w), vae.config.stride) for path in wanted.paths]
+    raymap, plucker = (torch.cat([getattr(c, part) for c in cameras]) for part in ("raymap", "plucker"))
+    text = nn.utils.rnn.pad_sequence(list(wanted.prompts), batch_first=True)
+    mask = torch.arange(text.shape[1]) < torch.tensor([len(p) for p in wanted.prompts])[:, None]
+    given = (torch.arange(t) == 0).expand(b, t)
+    return Start(noise, given, WorldConditions(text, mask, raymap, plucker))
+
+
+@torch.no_grad()
+def dense_latents(world: WorldDiT, begun: Start, steps: int, shift: float) -> Tensor:
+    """All frames at once."""
+
+    def velocity(x: Tensor, sigma: Tensor, past: None) -> tuple[Tensor, None]:
+        return world(x, sigma, begun.cond)
+
+    return euler(velocity, begun.noise, released_schedule(steps, shift), given=begun.given)
+
+
+@torch.no_grad()
+def causal_latents(world: WorldDiT, begun: Start, steps: int, shift: float) -> Tensor:
+    """Chunk behind chunk in one call each step: the chunk-causal teacher."""
+    chunks = chunk_lengths(begun.noise.shape[2])
+
+    def velocity(x: Tensor, sigma: Tensor, started: tuple[int, ...]) -> Tensor:
+        return world(x, sigma, begun.frames(0, x.shape[2]).cond, chunks=started)[0]
+
+    return chunk_flow_euler(velocity, begun.noise, released_schedule(steps, shift), chunks, given=begun.given)
+
+
+@torch.no_grad()
+def streamed_latents(world: WorldDiT, begun: Start, window: int = 2) -> Tensor:
+    """One chunk a call, four steps each: the streaming student."""
+    past, done, at = world.begin(window=window), [], 0
+    for length in chunk_lengths(begun.noise.shape[2]):
+        part = begun.frames(at, at + length)
+
+        def velocity(x: Tensor, sigma: Tensor, past, cond=part.cond):
+            return world(x, sigma, cond, past=past)
+
+        chunk, past = stream_chunk(velocity, part.noise, past, given=part.given)
+        done.append(chunk)
+        at += length
+    return torch.cat(done, 2)
+
+
+def pixels(vae: VideoVAE, latents: Tensor) -> NDArray:
+    """Frames (b, f, h, w, 3) in [0, 1], decoded clip by clip."""
+    return np.stack([_as_frames(vae.decode(z[None])) for z in latents])
+
+
+def _as_frames(video: Tensor) -> NDArray:
+    return ((video[0].clamp(-1, 1) + 1) / 2).permute(1, 2, 3, 0).float().numpy()

@@ -1,0 +1,197 @@
+"""The world model on encoded clips: the flow from noise to latents, dense or chunk-causal. SANA-WM sec. 4.
+
+Training is plain autograd through the core's own forward; the only difference between the two models is the chunk list and
+that a chunk-causal clip has a noise level of its own in every chunk.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from wm_core.dit import WorldConditions, WorldDiT
+from wm_core.sampling import shifted
+from wm_core.shapes import chunk_lengths
+from wm_core.tiny_world import HELD_OUT
+from wm_core.vae import VideoVAE
+
+from .latents import conditions, encode_clips, load_latents
+from .settings import Settings, WorldSettings
+from .text import encode_captions
+from .training import Means, Stage, load_modules
+
+LOOK_SECONDS = 120.0
+VALIDATION = range(HELD_OUT + 1000, HELD_OUT + 1016)  # seeds; with their mirror images
+LEVELS = (0.5, 0.9)
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """latents (b, c, t, h, w), what they show, and which frames are given, (b, t)."""
+
+    latents: Tensor
+    cond: WorldConditions
+    given: Tensor
+
+
+class WorldClips:
+    """Encoded clips in memory with their cameras and prompts."""
+
+    def __init__(self, settings: Settings, folder: Path, name: str, vae: VideoVAE, device: str = "cpu") -> None:
+        clips = load_latents(folder, name)
+        self.latents = torch.from_numpy(clips.latents)
+        self.raymap, self.plucker = conditions(clips, settings.size, vae)
+        captions = sorted(set(clips.captions))
+        self.prompts = encode_captions(folder / settings.text.file, captions)
+        place = {caption: i for i, caption in enumerate(captions)}
+        self.prompt_of = [place[caption] for caption in clips.captions]
+        self.device = device
+
+    def __len__(self) -> int:
+        return len(self.latents)
+
+    def batch(self, rows: Sequence[int], frames: int, given: Tensor, cameras: Sequence[int] | None = None) -> Batch:
+        """The first `frames` latent frames of these rows; `cameras`: rows whose cameras to show instead."""
+        seen = torch.as_tensor(rows if cameras is None else cameras)
+        text, mask = self._text(rows)
+        cond = WorldConditions(text, mask, self.raymap[seen, :frames], self.plucker[seen, :, :frames])
+        cond = WorldConditions(*(x.to(self.device) for x in (cond.text, cond.text_mask, cond.raymap, cond.plucker)))
+        latents = self.latents[torch.as_tensor(rows), :, :frames].to(self.device).float()
+        return Batch(latents, cond, given.to(self.device))
+
+    def _text(self, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
+        prompts = [self.prompts[self.prompt_of[row]] for row in rows]
+        text = nn.utils.rnn.pad_sequence(prompts, batch_first=True)
+        length = torch.tensor([len(p) for p in prompts])
+        return text, torch.arange(text.shape[1]) < length[:, None]
+
+
+def begun_world(settings: WorldSettings) -> WorldDiT:
+    """Weights to start from: every operator passes its input on, gates are open, the output is zero."""
+    world = WorldDiT(settings.model)
+    for name, p in world.named_parameters():
+        if ".conv_k" in name:
+            nn.init.zeros_(p)
+            p.data[:, 0, -1] = 1.0
+        elif name.endswith("t_conv.weight") or name.startswith("final_layer.linear"):
+            nn.init.zeros_(p)
+        elif name.startswith("plucker_embedder.proj.weight"):
+            nn.init.normal_(p, std=p.shape[1] ** -0.5)
+        elif name.startswith("blocks") and name.endswith("scale_shift_table"):
+            p.data.normal_(std=0.02)
+            p.data[[2, 5]] = 1.0
+        elif name.startswith("blocks") and name.endswith(
+            (".proj.weight", "out_proj_cam.weight", "point_conv.conv.weight")
+        ):
+            p.data.mul_(0.5)
+    return world
+
+
+def plain_parameters(world: WorldDiT) -> list[nn.Parameter]:
+    """Everything outside the blocks: embeddings and heads learn with Adam."""
+    return [p for name, p in world.named_parameters() if not name.startswith("blocks")]
+
+
+def encode_for_world(settings: Settings, folder: Path, first: int, count: int) -> None:
+    """The training clips of seeds first to first + count, and the clips to validate on."""
+    encode_clips(settings, folder, "held_out", VALIDATION, settings.frames)
+    encode_clips(settings, folder, "train", range(first, first + count), settings.frames)
+
+
+def train_world(
+    settings: Settings, folder: Path, minutes: float, of: float | None, device: str, *, causal: bool = False
+) -> None:
+    """The dense model, or from its weights the chunk-causal one."""
+    torch.manual_seed(settings.seed + 10 + causal)
+    recipe = settings.causal if causal else settings.world
+    vae = VideoVAE(settings.vae.model)
+    load_modules(folder / "vae.pt", {"vae": vae})
+    world = begun_world(settings.world).to(device)
+    average = copy.deepcopy(world).requires_grad_(False)
+    if causal:
+        load_modules(folder / "world.pt", {"average": world})
+        average.load_state_dict(world.state_dict())
+    name = "causal_world" if causal else "world"
+    modules = {"world": world, "average": average}
+    plain = plain_parameters(world)
+    stage = Stage(name, folder, settings, modules, world.parameters(), recipe, minutes, of, plain=plain)
+    clips = WorldClips(settings, folder, "train", vae, device)
+    held_out = WorldClips(settings, folder, "held_out", vae, device)
+    random = torch.Generator().manual_seed(settings.seed + stage.step)
+    means, looked = Means(), time.perf_counter()
+    while stage.goes_on():
+        short = stage.progress < recipe.short
+        frames = settings.short_latents if short else clips.latents.shape[2]
+        count = recipe.batch if not short else recipe.batch * clips.latents.shape[2] // frames
+        rows = torch.randint(len(clips), (count,), generator=random).tolist()
+        given = draw_given(count, frames, recipe.without_picture, random)
+        batch = clips.batch(rows, frames, given)
+        chunks = chunk_lengths(frames) if causal else (frames,)
+        loss = flow_loss(world, batch, chunks, draw_sigma(count, chunks, settings.world.shift, random), random)
+        norm = stage.learn(loss)
+        update_average(average, world, recipe.average, stage.step)
+        means.note(loss=loss.item(), norm=norm)
+        if time.perf_counter() - looked > LOOK_SECONDS:
+            stage.log(means.take() | {"samples_last": count} | validate(average, held_out, causal))
+            looked = time.perf_counter()
+    stage.save()
+    stage.log({"event": "end"} | validate(average, held_out, causal))
+
+
+def draw_given(count: int, frames: int, without: float, random: torch.Generator) -> Tensor:
+    """(b, t): the first frame is given, but in a share `without` of the clips, which start from words alone."""
+    given = torch.zeros(count, frames, dtype=torch.bool)
+    given[:, 0] = torch.rand(count, generator=random) >= without
+    return given
+
+
+def draw_sigma(count: int, chunks: tuple[int, ...], shift: float, random: torch.Generator) -> Tensor:
+    """(b, t) noise levels in whole thousandths, one for each chunk."""
+    level = torch.sigmoid(torch.randn(count, len(chunks), generator=random) * 1.2 + 0.3)
+    level = (shifted(level, shift) * 1000).round().clamp(1, 1000) / 1000
+    return level.repeat_interleave(torch.tensor(chunks), dim=1)
+
+
+def flow_loss(world: WorldDiT, batch: Batch, chunks: tuple[int, ...], sigma: Tensor, random: torch.Generator) -> Tensor:
+    """Mean squared error of the velocity over the frames that are not given."""
+    z = batch.latents
+    sigma = torch.where(batch.given, 0.0, sigma.to(z.device))
+    noise = torch.randn(z.shape, generator=random).to(z.device)
+    level = sigma[:, None, :, None, None]
+    velocity, _ = world((1 - level) * z + level * noise, sigma, batch.cond, chunks=chunks)
+    error = (velocity - (noise - z)).square().mean((1, 3, 4))
+    return error[~batch.given].mean()
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, module: nn.Module, decay: float, step: int) -> None:
+    """Running average of the weights, faster at the start."""
+    share = 1 - min(decay, 1 - 1 / (0.1 * step + 1))
+    for a, p in zip(average.parameters(), module.parameters()):
+        a.lerp_(p, share)
+
+
+@torch.no_grad()
+def validate(world: WorldDiT, clips: WorldClips, causal: bool = False) -> dict[str, float]:
+    """Loss on held-out clips at fixed noise levels, with their own cameras and with those of other clips."""
+    frames, rows = clips.latents.shape[2], list(range(len(clips)))
+    chunks = chunk_lengths(frames) if causal else (frames,)
+    result = {}
+    for level in LEVELS:
+        for which, shift in (("own", 0), ("other", 2)):
+            random, losses = torch.Generator().manual_seed(1), []
+            for at in range(0, len(rows), 8):
+                part = rows[at : at + 8]
+                cameras = [rows[(row + shift * 3) % len(rows)] for row in part]
+                given = draw_given(len(part), frames, 0.0, random)
+                sigma = torch.full((len(part), frames), level)
+                losses.append(flow_loss(world, clips.batch(part, frames, given, cameras), chunks, sigma, random).item())
+            result[f"{which}_{level:g}"] = math.fsum(losses) / len(losses)
+    return result
