@@ -1,8 +1,12 @@
-"""Train, measure and export the tiny world's models, one stage at a time.
+"""Train, measure and export the tiny world's models. MODEL_CARD.md tells the order and what each part took.
 
-    python3 -m tools.tiny_world STAGE --minutes 30
+    python3 -m tools.tiny_world train vae --minutes 30
+    python3 -m tools.tiny_world encode train --seeds 0:1200
+    python3 -m tools.tiny_world measure
+    python3 -m tools.tiny_world export
 
-A stage that is started again goes on where it stopped; everything lies in --folder. Stages in their order: see MODEL_CARD.md.
+Training that is started again goes on where it stopped. On a machine without checkpoints, `unpack` makes them from the
+exported files.
 """
 
 from __future__ import annotations
@@ -11,34 +15,63 @@ import argparse
 from functools import partial
 from pathlib import Path
 
+from .export import export_set, unpack_set
+from .latents import encode_clips
 from .settings import CONFIG, load_settings
+from .train_student import train_student
+from .train_text import train_text
 from .train_vae import train_decoder, train_vae
 from .train_world import train_world
 
 STAGES = {
+    "text": train_text,
     "vae": train_vae,
     "decoder": partial(train_decoder, causal=False),
     "causal-decoder": partial(train_decoder, causal=True),
     "world": train_world,
     "causal-world": partial(train_world, causal=True),
+    "student": train_student,
 }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        "tools.tiny_world", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("stage", choices=list(STAGES))
-    parser.add_argument("--minutes", type=float, required=True, help="how long this run trains")
-    parser.add_argument(
-        "--of", type=float, help="length of the whole schedule in minutes (default: it ends with this run)"
-    )
+    options = parse()
+    settings, folder = load_settings(options.config), options.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    if options.command == "train":
+        STAGES[options.stage](settings, folder, options.minutes, options.of, options.device)
+    elif options.command == "encode":
+        encode_clips(settings, folder, options.set, options.seeds, options.frames or settings.frames)
+    elif options.command == "unpack":
+        unpack_set(settings, folder)
+    else:
+        for file in export_set(settings, folder):
+            print(f"{file}: {file.stat().st_size:,} bytes")
+
+
+def parse() -> argparse.Namespace:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("tools.tiny_world", description=__doc__, formatter_class=raw)
     parser.add_argument("--folder", type=Path, default=Path("out/tiny_world"), help="where data and checkpoints lie")
     parser.add_argument("--config", type=Path, default=CONFIG)
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    options = parser.parse_args()
-    options.folder.mkdir(parents=True, exist_ok=True)
-    STAGES[options.stage](load_settings(options.config), options.folder, options.minutes, options.of, options.device)
+    commands = parser.add_subparsers(dest="command", required=True)
+    train = commands.add_parser("train", help="one stage of training").add_argument
+    train("stage", choices=list(STAGES))
+    train("--minutes", type=float, required=True, help="how long this run trains")
+    train("--of", type=float, help="minutes of the whole schedule (default: it ends with this run)")
+    train("--device", default="cpu", choices=["cpu", "cuda"])
+    encode = commands.add_parser("encode", help="render clips and encode them with the trained VAE").add_argument
+    encode("set", help='name of the set: "train", "long" or "held_out"')
+    encode("--seeds", type=seeds, required=True, metavar="FIRST:END")
+    encode("--frames", type=int, help="pixel frames of a clip (default: the config's)")
+    commands.add_parser("export", help="write assets/models from the checkpoints")
+    commands.add_parser("unpack", help="write checkpoints from assets/models")
+    return parser.parse_args()
+
+
+def seeds(text: str) -> range:
+    first, end = (int(part) for part in text.split(":"))
+    return range(first, end)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ from wm_core.camera import CameraPath
 from wm_core.camera.rotation import angle_between, pitch_rotation, yaw_rotation
 from wm_core.tiny_world import Scene, render
 
-SHRINK = 2  # pixels of the clip for each that is compared
-STEPS = (0.01, 0.01, 0.01, 0.004, 0.004)  # of the numeric gradient: right, down, forward (m), yaw, pitch (rad)
+SHRINK = 4  # pixels of the clip for each that is compared
+STEPS = (0.04, 0.04, 0.04, 0.015, 0.015)  # of the numeric gradient: right, down, forward (m), yaw, pitch (rad)
 ROUNDS = 8
 OUTLIER = 0.12  # differences beyond it count less: what was invented out of view does not steer the pose
 MOST = np.array((0.15, 0.15, 0.15, 0.06, 0.06))  # of one round
@@ -67,7 +67,7 @@ class _Match:
     size: tuple[int, int]
 
     def residual(self, at: NDArray) -> NDArray:
-        picture = render(self.scene, _pose(at)[None], self.k[None], self.size, samples=1)[0]
+        picture = render(self.scene, _pose(at)[None], self.k[None], self.size)[0]
         return (picture.astype(np.float32) / 255 - self.frame).ravel()
 
     def cost(self, at: NDArray) -> float:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from wm_core.config import DiTConfig, VAEConfig, find_reference
+from wm_core.config import DiTConfig, RefinerConfig, RefinerRecipe, VAEConfig, find_reference
+from wm_core.shapes import Stride
 
 CONFIG = Path(__file__).with_name("config.json")
 T = TypeVar("T")
@@ -59,6 +60,16 @@ class StudentSettings(Rates):
 
 
 @dataclass(frozen=True)
+class RefinerSettings(Rates):
+    """The second stage and the recipe that it is trained and used with."""
+
+    model: RefinerConfig
+    recipe: RefinerRecipe
+    batch: int
+    average: float
+
+
+@dataclass(frozen=True)
 class WorldSettings(FlowSettings):
     model: DiTConfig
     shift: float  # of the noise levels, in training and in sampling
@@ -75,6 +86,7 @@ class Settings:
     world: WorldSettings
     causal: FlowSettings
     student: StudentSettings
+    refiner: RefinerSettings
     source: str = field(repr=False, default="")  # the text of the file, for the record
 
 
@@ -88,12 +100,18 @@ def load_settings(file: Path = CONFIG, *, text: str | None = None) -> Settings:
         "world": _record(WorldSettings, given["world"] | {"model": _world_model(given["world"]["model"])}),
         "causal": _record(FlowSettings, given["causal"]),
         "student": _record(StudentSettings, given["student"]),
+        "refiner": _record(RefinerSettings, given["refiner"] | _refiner_parts(given["refiner"])),
     }
     return _record(Settings, given | parts | {"source": text})
 
 
 def _world_model(values: Mapping[str, Any]) -> DiTConfig:
     return _record(DiTConfig, values | {"reference": find_reference(values["reference"])})
+
+
+def _refiner_parts(values: Mapping[str, Any]) -> dict[str, Any]:
+    model = values["model"] | {"stride": Stride(*values["model"]["stride"])}
+    return {"model": _record(RefinerConfig, model), "recipe": _record(RefinerRecipe, values["recipe"])}
 
 
 def _record(kind: type[T], values: Mapping[str, Any]) -> T:

@@ -28,6 +28,7 @@ from wm_core.tiny_world import GROUNDS, SKIES, TIMES
 from .captions import every_part
 
 PIECES = 480  # in steps of 16 the fewest with which every scene word is one piece, first in a text or after a space
+TEXT_FILE = "text.safetensors"  # the exported encoder, in the folder of a training
 TINY_GEMMA2 = GemmaConfig(PIECES, hidden_size=48, intermediate_size=96, layers=2, heads=1, kv_heads=1, head_dim=256)
 ABOUT = {
     "modelspec.title": "SANA-WM tiny world text encoder (toy)",

@@ -22,6 +22,7 @@ from .captions import write_caption
 from .settings import Rates, Settings
 from .text import (
     PIECES,
+    TEXT_FILE,
     TINY_GEMMA2,
     encode_captions,
     export_text,
@@ -91,7 +92,7 @@ def train_text(settings: Settings, folder: Path, minutes: float, of: float | Non
             stage.log(means.take())
             looked = time.perf_counter()
     stage.save()
-    exported = folder / "text.safetensors"
+    exported = folder / TEXT_FILE
     export_text(folder, exported)
     stage.log({"event": "end"} | means.take() | probe(exported, settings.seed))
 

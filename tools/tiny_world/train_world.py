@@ -19,16 +19,15 @@ from torch import Tensor, nn
 from wm_core.dit import WorldConditions, WorldDiT
 from wm_core.sampling import shifted
 from wm_core.shapes import chunk_lengths
-from wm_core.tiny_world import HELD_OUT
 from wm_core.vae import VideoVAE
 
-from .latents import conditions, encode_clips, load_latents
+from .latents import conditions, load_latents
+from .mixed import MIXED
 from .settings import Settings, WorldSettings
-from .text import encode_captions
+from .text import TEXT_FILE, encode_captions
 from .training import Means, Stage, load_modules
 
 LOOK_SECONDS = 120.0
-VALIDATION = range(HELD_OUT + 1000, HELD_OUT + 1016)  # seeds; with their mirror images
 LEVELS = (0.5, 0.9)
 
 
@@ -49,7 +48,7 @@ class WorldClips:
         self.latents = torch.from_numpy(clips.latents)
         self.raymap, self.plucker = conditions(clips, settings.size, vae)
         captions = sorted(set(clips.captions))
-        self.prompts = encode_captions(folder / settings.text.file, captions)
+        self.prompts = encode_captions(folder / TEXT_FILE, captions)
         place = {caption: i for i, caption in enumerate(captions)}
         self.prompt_of = [place[caption] for caption in clips.captions]
         self.device = device
@@ -75,7 +74,7 @@ class WorldClips:
 
 def begun_world(settings: WorldSettings) -> WorldDiT:
     """Weights to start from: every operator passes its input on, gates are open, the output is zero."""
-    world = WorldDiT(settings.model)
+    world = WorldDiT(settings.model, MIXED)
     for name, p in world.named_parameters():
         if ".conv_k" in name:
             nn.init.zeros_(p)
@@ -97,12 +96,6 @@ def begun_world(settings: WorldSettings) -> WorldDiT:
 def plain_parameters(world: WorldDiT) -> list[nn.Parameter]:
     """Everything outside the blocks: embeddings and heads learn with Adam."""
     return [p for name, p in world.named_parameters() if not name.startswith("blocks")]
-
-
-def encode_for_world(settings: Settings, folder: Path, first: int, count: int) -> None:
-    """The training clips of seeds first to first + count, and the clips to validate on."""
-    encode_clips(settings, folder, "held_out", VALIDATION, settings.frames)
-    encode_clips(settings, folder, "train", range(first, first + count), settings.frames)
 
 
 def train_world(

@@ -83,6 +83,9 @@ class KVRing:
         n = self.size.tokens
         past = (self.size.sink + len(held)) * n
         total = past + k.shape[1]
+        if torch.is_grad_enabled():  # shared memory has no history
+            kept_k, kept_v = (kept[:, :past].to(k) for kept in self.layers[layer])
+            return torch.cat([sink_k, kept_k[:, sink_k.shape[1] :], k], 1), torch.cat([kept_v, v], 1)
         side = self._room(k, total)
         side[0][:, : sink_k.shape[1]].copy_(sink_k)
         kept_k, kept_v = self.layers[layer]

@@ -120,10 +120,7 @@ def refine_block(
     state = _taken(state)
     recipe, held = state.recipe, _held_after(state)
     _check_block(state, draft, start, noise, held)
-    grid = (draft.shape[2], *draft.shape[3:])
-    sink_at = start - len(held) - recipe.sink
-    past = Past(held, stage.rotation(sink_at, (recipe.sink, *grid[1:]), state.fps))
-    part = Part(draft, start, state.levels[recipe.sigmas[0]], stage.rotation(start, grid, state.fps), past)
+    part = block_part(stage, replace(state, held=held), draft, start)
     x = (1 - recipe.sigmas[0]) * draft.float() + recipe.sigmas[0] * noise.to(draft.device).float()  # fp32: sigma arithmetic
     for i, (sigma, sigma_next) in enumerate(zip(recipe.sigmas, recipe.sigmas[1:])):
         now = replace(part, x=x, level=state.levels[sigma])
@@ -133,6 +130,14 @@ def refine_block(
             on_step(i, x)
     left = replace(part, x=x, level=state.levels[0.0], keeps=Keeps.HISTORY) if state.ring.size.history else None
     return x, replace(state, held=held, waiting=left, prompt=prompt, next=part.frames.stop)
+
+
+def block_part(stage: RefinerStage, state: Refining, draft: Tensor, start: int) -> Part:
+    """The block of draft (b, c, t, h, w) that begins at latent frame `start`, at the recipe's first level, and what it sees."""
+    grid = (draft.shape[2], *draft.shape[3:])
+    sink_at = start - len(state.held) - state.recipe.sink
+    past = Past(state.held, stage.rotation(sink_at, (state.recipe.sink, *grid[1:]), state.fps))
+    return Part(draft, start, state.levels[state.recipe.sigmas[0]], stage.rotation(start, grid, state.fps), past)
 
 
 @torch.no_grad()
@@ -153,11 +158,8 @@ def given_block(stage: RefinerStage, state: Refining, refined: Tensor, start: in
     stop = start + refined.shape[2]
     if not state.ring.size.history:
         return replace(state, next=stop)
-    grid = (refined.shape[2], *refined.shape[3:])
-    sink_at = start - len(state.held) - state.recipe.sink
-    past = Past(state.held, stage.rotation(sink_at, (state.recipe.sink, *grid[1:]), state.fps))
-    rotation = stage.rotation(start, grid, state.fps)
-    waiting = Part(refined.float(), start, state.levels[0.0], rotation, past, Keeps.HISTORY)
+    part = block_part(stage, state, refined.float(), start)
+    waiting = replace(part, level=state.levels[0.0], keeps=Keeps.HISTORY)
     return replace(state, waiting=waiting, prompt=prompt, next=stop)
 
 

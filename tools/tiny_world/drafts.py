@@ -1,0 +1,65 @@
+"""Drafts of the first stage beside the true latents: what the refiner is trained on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wm_core.dit import WorldDiT
+from wm_core.vae import VideoVAE
+
+from .generate import Start, dense_latents, streamed_latents
+from .settings import Settings
+from .train_world import WorldClips, draw_given
+from .training import load_modules
+
+DENSE_STEPS = (4, 6)
+TOGETHER = 8  # clips in a call
+
+
+class Drafts:
+    """Pairs in memory: drafts and truths (n, c, t, h, w), float16."""
+
+    def __init__(self, folder: Path, name: str, device: str = "cpu") -> None:
+        found = np.load(folder / f"drafts_{name}.npz")
+        self.drafts, self.truths = (torch.from_numpy(found[part]) for part in ("drafts", "truths"))
+        self.device = device
+
+    def __len__(self) -> int:
+        return len(self.drafts)
+
+    def pair(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """(draft, truth) of these rows, float32."""
+        return tuple(part[rows].to(self.device).float() for part in (self.drafts, self.truths))
+
+
+def make_drafts(settings: Settings, folder: Path, name: str, at_most: int) -> None:
+    """Drafts of the dense model and of the student, in turn, for the first clips of a set."""
+    vae, world, student = VideoVAE(settings.vae.model), WorldDiT(settings.world.model), WorldDiT(settings.world.model)
+    load_modules(folder / "vae.pt", {"vae": vae})
+    load_modules(folder / "world.pt", {"average": world})
+    load_modules(folder / "student.pt", {"average": student})
+    clips = WorldClips(settings, folder, name, vae)
+    random = torch.Generator().manual_seed(settings.seed + 40)
+    drafts = []
+    count = min(at_most, len(clips)) // TOGETHER * TOGETHER
+    for turn, at in enumerate(range(0, count, TOGETHER)):
+        rows = list(range(at, at + TOGETHER))
+        frames = clips.latents.shape[2]
+        batch = clips.batch(rows, frames, draw_given(len(rows), frames, 0.0, random))
+        noise = torch.randn(batch.latents.shape, generator=random)
+        noise[:, :, :1] = batch.latents[:, :, :1]
+        begun = Start(noise, batch.given, batch.cond)
+        if turn % 2:
+            made = dense_latents(world, begun, DENSE_STEPS[turn // 2 % len(DENSE_STEPS)], settings.world.shift)
+        else:
+            made = streamed_latents(student, begun)
+        drafts.append(made.half().numpy())
+        if turn % 20 == 0:
+            print(f"drafts of {at + TOGETHER} of {count} clips", flush=True)
+    part = folder / f"drafts_{name}.part.npz"
+    np.savez(part, drafts=np.concatenate(drafts), truths=clips.latents[:count].numpy())
+    part.replace(folder / f"drafts_{name}.npz")

@@ -1,0 +1,126 @@
+"""Scores of the exported files: what MODEL_CARD.md says of them, and whether the goals are met.
+
+Everything runs on the fp16 files as a user gets them, through the core's functions, on held-out scenes by day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from wm_core.camera import CameraPath, preset_path
+from wm_core.checkpoint import load_video_vae, load_world_model, open_world
+from wm_core.tiny_world import USUAL_FOCAL, Scene, render
+from wm_core.vae import VideoVAE
+
+from .camera_test import acted, camera_scores, held_out_scenes, wanted_clips
+from .clips import FPS
+from .export import MODELS, NAME, VAES, WORLDS
+from .generate import Wanted, causal_latents, dense_latents, pixels, start, streamed_latents
+from .pose import pose_error
+from .settings import Settings
+from .text import encode_captions
+from .train_vae import validate, validation_clips
+
+SCENES = 8
+TEXT = f"text_encoders/{NAME}_text.safetensors"
+MIXED = ("wl-16,d-16", "i-10,wa-22", "sj-16,none-4,wk-12")
+ORBITS = (("orbit-left", 40.0), ("orbit-right", 40.0))
+
+
+@dataclass(frozen=True, eq=False)
+class Maker:
+    """A way to make clips: (wanted) -> frames (b, f, h, w, 3) in [0, 1]."""
+
+    name: str
+    make: Callable[[Wanted], NDArray]
+
+
+def makers(models: Path = MODELS) -> list[Maker]:
+    """Every model whose files are there, with the numbers of steps that are asked of it."""
+    found = []
+    vae = load_video_vae(models / VAES["decoder"])
+    if (models / WORLDS["world"][0]).is_file():
+        world, shift = (
+            load_world_model(models / WORLDS["world"][0]),
+            open_world(models / WORLDS["world"][0]).info.sampling.shift,
+        )
+        found += [
+            Maker(f"dense, {n} steps", _maker(vae, partial(dense_latents, world, steps=n, shift=shift))) for n in (4, 6)
+        ]
+    if (models / WORLDS["causal_world"][0]).is_file():
+        causal = load_world_model(models / WORLDS["causal_world"][0])
+        found += [
+            Maker(f"chunk-causal, {n} steps", _maker(vae, partial(causal_latents, causal, steps=n, shift=shift)))
+            for n in (4, 6)
+        ]
+    if (models / WORLDS["student"][0]).is_file():
+        student, causal_vae = (
+            load_world_model(models / WORLDS["student"][0]),
+            load_video_vae(models / VAES["causal_decoder"]),
+        )
+        found.append(Maker("streaming, 4 steps", _maker(causal_vae, partial(streamed_latents, student))))
+    return found
+
+
+def _maker(vae: VideoVAE, sample: Callable[..., Tensor]) -> Callable[[Wanted], NDArray]:
+    return lambda wanted: pixels(vae, sample(begun=start(vae, wanted)))
+
+
+def prompts(models: Path = MODELS) -> Callable[[Scene], Tensor]:
+    """The prompt of a scene by day, as the shipped encoder gives it."""
+    return lambda scene: encode_captions(models / TEXT, [scene.prompt("day")])[0]
+
+
+def camera_rows(size: tuple[int, int], count: int = SCENES, models: Path = MODELS) -> dict[str, dict[str, float]]:
+    """The camera test of every maker, and of the first one with swapped cameras: the control."""
+    scenes, prompt_of, rows = held_out_scenes(count, size), prompts(models), {}
+    for maker in makers(models):
+        rows[maker.name] = camera_scores(maker.make, scenes, size, prompt_of).summary()
+        print(maker.name, rows[maker.name], flush=True)
+    control = makers(models)[0]
+    rows[f"{control.name}, cameras swapped"] = camera_scores(
+        control.make, scenes, size, prompt_of, swapped=True
+    ).summary()
+    return rows
+
+
+def paths_followed(
+    size: tuple[int, int], scenes: Sequence[Scene], models: Path = MODELS
+) -> dict[str, dict[str, float]]:
+    """Mixed commands and orbits: where the clip's camera really went."""
+    focal = USUAL_FOCAL * size[1]
+    view = {"size": size, "intrinsics": (focal, focal, size[1] / 2, size[0] / 2), "fps": FPS}
+    paths: dict[str, CameraPath] = {text: acted(text, size) for text in MIXED}
+    paths |= {name: preset_path(name, frames=33, amount=amount, **view) for name, amount in ORBITS}
+    prompt_of, rows = prompts(models), {}
+    for maker in makers(models):
+        worst = {}
+        for scene in scenes:
+            first = render(scene, np.eye(4)[None], paths[MIXED[0]].intrinsics[:1], size)[None] / np.float32(255)
+            clips = maker.make(wanted_clips(scene, list(paths.values()), first, prompt_of(scene)))
+            for (name, path), clip in zip(paths.items(), clips):
+                error = pose_error(scene, clip, path)
+                so_far = worst.setdefault(name, {"degrees": 0.0, "share": 0.0})
+                worst[name] = {
+                    "degrees": max(so_far["degrees"], float(error.degrees.max())),
+                    "share": max(so_far["share"], error.worst_share),
+                }
+        rows[maker.name] = worst
+    return rows
+
+
+def vae_rows(settings: Settings, models: Path = MODELS) -> dict[str, dict[str, float]]:
+    """PSNR of the round trip, held-out clips."""
+    clips = validation_clips(settings, "cpu")
+    return {
+        stage: validate(load_video_vae(models / path), clips)
+        for stage, path in VAES.items()
+        if (models / path).is_file()
+    }

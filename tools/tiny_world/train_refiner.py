@@ -1,0 +1,137 @@
+"""The second stage: drafts of the first, covered with noise as the refiner's recipe does it, back to the true latents.
+
+Blocks, sink and window are those of `sampling.refining`; a training step is one block at one of the recipe's levels, with
+the blocks before it refined by the model itself.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from wm_core.config import RefinerConfig, RefinerRecipe
+from wm_core.refiner import Part, PromptKeys, VideoRefiner
+from wm_core.sampling.refining import (
+    RefinerStage,
+    Refining,
+    begin_refining,
+    block_part,
+    block_spans,
+    refine,
+    refine_block,
+    refiner_stage,
+    settled,
+)
+
+from .clips import FPS
+from .drafts import Drafts
+from .mixed import MIXED
+from .settings import Settings
+from .train_world import update_average
+from .training import Means, Stage
+
+LOOK_SECONDS = 120.0
+PROMPT_TOKENS = 2
+
+
+def constant_prompt(config: RefinerConfig) -> Tensor:
+    """The one prompt the refiner knows: (1, 2, c) ones."""
+    return torch.ones(1, PROMPT_TOKENS, config.caption_channels)
+
+
+def begun_refiner(config: RefinerConfig) -> VideoRefiner:
+    """Blocks that start near the identity and an output of zero."""
+    refiner = VideoRefiner(config, MIXED)
+    for name, p in refiner.named_parameters():
+        if name.startswith("proj_out"):
+            torch.nn.init.zeros_(p)
+        elif name.endswith(("to_out.0.weight", "net.2.weight")):
+            p.data.mul_(0.3)
+    return refiner
+
+
+def train_refiner(settings: Settings, folder: Path, minutes: float, of: float | None, device: str) -> None:
+    torch.manual_seed(settings.seed + 30)
+    recipe = settings.refiner
+    refiner = begun_refiner(recipe.model).to(device)
+    average = copy.deepcopy(refiner).requires_grad_(False)
+    modules = {"refiner": refiner, "average": average}
+    plain = [p for name, p in refiner.named_parameters() if "transformer_blocks" not in name]
+    stage = Stage("refiner", folder, settings, modules, refiner.parameters(), recipe, minutes, of, plain=plain)
+    drafts, held_out = Drafts(folder, "train", device), Drafts(folder, "held_out", device)
+    random = torch.Generator().manual_seed(settings.seed + stage.step)
+    means, looked = Means(), time.perf_counter()
+    while stage.goes_on():
+        rows = torch.randint(len(drafts), (recipe.batch,), generator=random)
+        loss = block_loss(refiner, *drafts.pair(rows), recipe.recipe, random)
+        norm = stage.learn(loss)
+        update_average(average, refiner, recipe.average, stage.step)
+        means.note(loss=loss.item(), norm=norm)
+        if time.perf_counter() - looked > LOOK_SECONDS:
+            stage.log(means.take() | validate_refiner(average, held_out, recipe.recipe))
+            looked = time.perf_counter()
+    stage.save()
+    stage.log({"event": "end"} | validate_refiner(average, held_out, recipe.recipe))
+
+
+def block_loss(
+    refiner: VideoRefiner, draft: Tensor, truth: Tensor, recipe: RefinerRecipe, random: torch.Generator
+) -> Tensor:
+    """Loss of one step in one block of (b, c, t, h, w); the block and the step are drawn."""
+    inner = refiner_stage(refiner)
+    spans = block_spans(range(recipe.sink, draft.shape[2]), recipe.block)
+    chosen = int(torch.randint(len(spans), (), generator=random))
+    step = int(torch.randint(len(recipe.sigmas) - 1, (), generator=random))
+    context = constant_prompt(refiner.config).to(draft).expand(len(draft), -1, -1)
+    with torch.no_grad():
+        prompt = inner.prompt_keys(context)
+        state = begin_refining(inner, truth[:, :, : recipe.sink], FPS, recipe, frames=draft.shape[2])
+        for span in spans[:chosen]:
+            part = draft[:, :, span.start : span.stop]
+            _, state = refine_block(inner, state, part, span.start, _noise(part, random), prompt)
+        state = settled(inner, replace(state, prompt=prompt))
+    span = spans[chosen]
+    wanted, sigma = truth[:, :, span.start : span.stop], recipe.sigmas[step]
+    part = block_part(inner, state, draft[:, :, span.start : span.stop], span.start)
+    x = _reached(inner, state, part, prompt, step, _noise(part.x, random))
+    prompt = inner.prompt_keys(context)  # now with gradients
+    velocity = inner.forward([replace(part, x=x, level=inner.level(sigma))], prompt, state.ring)[0]
+    return (sigma * velocity - (x - wanted)).square().mean()
+
+
+@torch.no_grad()
+def _reached(inner: RefinerStage, state: Refining, part: Part, prompt: PromptKeys, step: int, noise: Tensor) -> Tensor:
+    """What the block is before step `step`, by the refiner's own steps before it."""
+    sigmas = state.recipe.sigmas
+    x = (1 - sigmas[0]) * part.x + sigmas[0] * noise
+    for sigma, after in pairwise(sigmas[: step + 1]):
+        velocity = inner.forward([replace(part, x=x, level=state.levels[sigma])], prompt, state.ring)[0]
+        x = x + (after - sigma) * velocity
+    return x
+
+
+def _noise(like: Tensor, random: torch.Generator) -> Tensor:
+    return torch.randn(like.shape, generator=random).to(like)
+
+
+@torch.no_grad()
+def validate_refiner(refiner: VideoRefiner, drafts: Drafts, recipe: RefinerRecipe) -> dict[str, float]:
+    """Mean squared error against the true latents before and after refining, and the share of clips that got nearer."""
+    inner, random = refiner_stage(refiner), torch.Generator().manual_seed(1)
+    before, after = [], []
+    for at in range(0, len(drafts), 8):
+        draft, truth = drafts.pair(torch.arange(at, min(at + 8, len(drafts))))
+        prompt = inner.prompt_keys(constant_prompt(refiner.config).to(draft).expand(len(draft), -1, -1))
+        blocks = refine(inner, draft, prompt, lambda _, shape: torch.randn(shape, generator=random), fps=FPS, recipe=recipe)
+        refined = torch.cat([block for _, block in blocks], 2)
+        wanted = truth[:, :, recipe.sink :]
+        before += (draft[:, :, recipe.sink :] - wanted).square().mean((1, 2, 3, 4)).tolist()
+        after += (refined - wanted).square().mean((1, 2, 3, 4)).tolist()
+    nearer = sum(a < b for a, b in zip(after, before)) / len(before)
+    return {"draft": sum(before) / len(before), "refined": sum(after) / len(after), "nearer": nearer}
