@@ -16,10 +16,12 @@ async def comfy_entrypoint():
 
         from .nodes import NODES
         from .nodes.record import note_models
+        from .nodes.shipped import offer_shipped_models
     except Exception:  # the host shows one line of an error raised here, so the rest of it is logged first
         logging.getLogger("sana_wm").exception("SANA-WM's nodes could not be imported")
         raise
     PromptServer.instance.add_on_prompt_handler(note_models)
+    offer_shipped_models()
 
     class SanaWMExtension(ComfyExtension):
         async def get_node_list(self) -> list[type]:

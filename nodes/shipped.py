@@ -1,0 +1,16 @@
+"""The small models that come with the pack, where the host's loaders look for models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import folder_paths
+
+MODELS = Path(__file__).resolve().parents[1] / "assets" / "models"
+
+
+def offer_shipped_models() -> None:
+    """Each folder of assets/models becomes one more place for models of the kind it is named after, behind the user's own."""
+    for folder in sorted(MODELS.iterdir()) if MODELS.is_dir() else ():
+        if folder.is_dir():
+            folder_paths.add_model_folder_path(folder.name, str(folder))
