@@ -17,6 +17,7 @@ from pathlib import Path
 
 from .export import export_set, unpack_set
 from .latents import encode_clips
+from .measure import PARTS, measure
 from .settings import CONFIG, load_settings
 from .train_student import train_student
 from .train_text import train_text
@@ -42,6 +43,8 @@ def main() -> None:
         STAGES[options.stage](settings, folder, options.minutes, options.of, options.device)
     elif options.command == "encode":
         encode_clips(settings, folder, options.set, options.seeds, options.frames or settings.frames)
+    elif options.command == "measure":
+        measure(settings, options.parts)
     elif options.command == "unpack":
         unpack_set(settings, folder)
     else:
@@ -64,6 +67,8 @@ def parse() -> argparse.Namespace:
     encode("set", help='name of the set: "train", "long" or "held_out"')
     encode("--seeds", type=seeds, required=True, metavar="FIRST:END")
     encode("--frames", type=int, help="pixel frames of a clip (default: the config's)")
+    parts = commands.add_parser("measure", help="score the exported files, into scores.json").add_argument
+    parts("parts", nargs="*", help=f"which scores, of {', '.join(PARTS)} (default: all)")
     commands.add_parser("export", help="write assets/models from the checkpoints")
     commands.add_parser("unpack", help="write checkpoints from assets/models")
     return parser.parse_args()

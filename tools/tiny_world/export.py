@@ -16,7 +16,7 @@ from wm_core.vae import VideoVAE
 
 from ..make_tiny_checkpoints import released_tensors, vae_config_json, world_config_json
 from ..reproducible import write_safetensors
-from .camera_test import DIALECT
+from .camera_scores import DIALECT
 from .clips import FPS
 from .settings import Settings, WorldSettings
 from .training import load_modules

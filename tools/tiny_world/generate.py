@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,15 +13,15 @@ from torch import Tensor, nn
 from wm_core.camera import CameraPath, build_conditions
 from wm_core.dit import WorldConditions, WorldDiT
 from wm_core.sampling import chunk_flow_euler, euler, released_schedule, stream_chunk
-from wm_core.shapes import chunk_lengths, latent_frames
+from wm_core.shapes import chunk_lengths, latent_frames, latent_size
 from wm_core.vae import VideoVAE
 
 
 @dataclass(frozen=True, eq=False)
 class Wanted:
-    """Clips to make: first frames (b, 3, 1, h, w) in [-1, 1], their cameras, and prompts (l, d) each."""
+    """Clips to make: first frames (b, 3, 1, h, w) in [-1, 1] or None for none, their cameras, and prompts (l, d) each."""
 
-    pictures: Tensor
+    pictures: Tensor | None
     paths: Sequence[CameraPath]
     prompts: Sequence[Tensor]
     seed: int = 0
@@ -29,6 +29,9 @@ class Wanted:
     @property
     def frames(self) -> int:
         return self.paths[0].frames
+
+
+MakeClips = Callable[[Wanted], NDArray]  # frames (b, f, h, w, 3) in [0, 1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,17 +51,18 @@ class Start:
 
 def start(vae: VideoVAE, wanted: Wanted) -> Start:
     """Encode the first frames, draw the noise, build the cameras."""
-    first = vae.encode(wanted.pictures)
-    b, c, _, h, w = first.shape
-    t = latent_frames(wanted.frames, vae.config.stride)
+    stride, count = vae.config.stride, len(wanted.paths)
+    t = latent_frames(wanted.frames, stride)
+    h, w = latent_size(*wanted.paths[0].size, stride)
     random = torch.Generator().manual_seed(wanted.seed)
-    noise = torch.randn(b, c, t, h, w, generator=random).to(first)
-    noise[:, :, :1] = first
-    cameras = [build_conditions(path, (t, h, w), vae.config.stride) for path in wanted.paths]
+    noise = torch.randn(count, vae.config.latent_channels, t, h, w, generator=random)
+    if wanted.pictures is not None:
+        noise[:, :, :1] = vae.encode(wanted.pictures)
+    cameras = [build_conditions(path, (t, h, w), stride) for path in wanted.paths]
     raymap, plucker = (torch.cat([getattr(c, part) for c in cameras]) for part in ("raymap", "plucker"))
     text = nn.utils.rnn.pad_sequence(list(wanted.prompts), batch_first=True)
     mask = torch.arange(text.shape[1]) < torch.tensor([len(p) for p in wanted.prompts])[:, None]
-    given = (torch.arange(t) == 0).expand(b, t)
+    given = ((torch.arange(t) == 0) & (wanted.pictures is not None)).expand(count, t)
     return Start(noise, given, WorldConditions(text, mask, raymap, plucker))
 
 

@@ -5,13 +5,13 @@ Everything runs on the fp16 files as a user gets them, through the core's functi
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from wm_core.camera import CameraPath, preset_path
@@ -19,16 +19,19 @@ from wm_core.checkpoint import load_video_vae, load_world_model, open_world
 from wm_core.tiny_world import USUAL_FOCAL, Scene, render
 from wm_core.vae import VideoVAE
 
-from .camera_test import acted, camera_scores, held_out_scenes, wanted_clips
+from .camera_scores import acted, camera_scores, held_out_scenes, wanted_clips
 from .clips import FPS
 from .export import MODELS, NAME, VAES, WORLDS
-from .generate import Wanted, causal_latents, dense_latents, pixels, start, streamed_latents
+from .generate import MakeClips, causal_latents, dense_latents, pixels, start, streamed_latents
 from .pose import pose_error
 from .settings import Settings
 from .text import encode_captions
 from .train_vae import validate, validation_clips
+from .word_scores import night_falls, words_from_nothing
 
+SCORES = Path(__file__).with_name("scores.json")
 SCENES = 8
+PATH_SCENES = 3
 TEXT = f"text_encoders/{NAME}_text.safetensors"
 MIXED = ("wl-16,d-16", "i-10,wa-22", "sj-16,none-4,wk-12")
 ORBITS = (("orbit-left", 40.0), ("orbit-right", 40.0))
@@ -36,10 +39,10 @@ ORBITS = (("orbit-left", 40.0), ("orbit-right", 40.0))
 
 @dataclass(frozen=True, eq=False)
 class Maker:
-    """A way to make clips: (wanted) -> frames (b, f, h, w, 3) in [0, 1]."""
+    """A model and a number of steps."""
 
     name: str
-    make: Callable[[Wanted], NDArray]
+    make: MakeClips
 
 
 def makers(models: Path = MODELS) -> list[Maker]:
@@ -69,7 +72,7 @@ def makers(models: Path = MODELS) -> list[Maker]:
     return found
 
 
-def _maker(vae: VideoVAE, sample: Callable[..., Tensor]) -> Callable[[Wanted], NDArray]:
+def _maker(vae: VideoVAE, sample: Callable[..., Tensor]) -> MakeClips:
     return lambda wanted: pixels(vae, sample(begun=start(vae, wanted)))
 
 
@@ -124,3 +127,44 @@ def vae_rows(settings: Settings, models: Path = MODELS) -> dict[str, dict[str, f
         for stage, path in VAES.items()
         if (models / path).is_file()
     }
+
+
+def word_rows(size: tuple[int, int], scenes: Sequence[Scene], models: Path = MODELS) -> dict[str, dict[str, float]]:
+    """Whether words steer: colours and light of clips from words alone, and a day that becomes night."""
+
+    def encode(text: str) -> Tensor:
+        return encode_captions(models / TEXT, [text])[0]
+
+    rows = {}
+    for maker in makers(models):
+        told = {f"{kind} as asked": share for kind, share in words_from_nothing(maker.make, encode, 48, size).items()}
+        rows[maker.name] = told | night_falls(maker.make, encode, scenes, size)
+    return rows
+
+
+def _paths(settings: Settings) -> dict[str, dict[str, float]]:
+    return paths_followed(settings.size, held_out_scenes(PATH_SCENES, settings.size))
+
+
+def _words(settings: Settings) -> dict[str, dict[str, float]]:
+    return word_rows(settings.size, held_out_scenes(SCENES, settings.size))
+
+
+PARTS = {"vae": vae_rows, "camera": lambda settings: camera_rows(settings.size), "paths": _paths, "words": _words}
+
+
+def measure(settings: Settings, parts: Sequence[str], target: Path = SCORES) -> None:
+    """Measure some parts anew, or all of them, and write them over the old ones in scores.json."""
+    if unknown := set(parts) - set(PARTS):
+        raise ValueError(f"scores are of {', '.join(PARTS)}, got {', '.join(sorted(unknown))}")
+    known = json.loads(target.read_text()) if target.is_file() else {}
+    for part in parts or PARTS:
+        known[part] = PARTS[part](settings)
+        target.write_text(json.dumps(rounded(known), indent=1) + "\n", encoding="utf-8")
+
+
+def rounded(value):
+    """Numbers to four places, wherever they are."""
+    if isinstance(value, dict):
+        return {key: rounded(inner) for key, inner in value.items()}
+    return round(value, 4) if isinstance(value, float) else value

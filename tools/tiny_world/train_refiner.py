@@ -128,7 +128,9 @@ def validate_refiner(refiner: VideoRefiner, drafts: Drafts, recipe: RefinerRecip
     for at in range(0, len(drafts), 8):
         draft, truth = drafts.pair(torch.arange(at, min(at + 8, len(drafts))))
         prompt = inner.prompt_keys(constant_prompt(refiner.config).to(draft).expand(len(draft), -1, -1))
-        blocks = refine(inner, draft, prompt, lambda _, shape: torch.randn(shape, generator=random), fps=FPS, recipe=recipe)
+        blocks = refine(
+            inner, draft, prompt, lambda _, shape: torch.randn(shape, generator=random), fps=FPS, recipe=recipe
+        )
         refined = torch.cat([block for _, block in blocks], 2)
         wanted = truth[:, :, recipe.sink :]
         before += (draft[:, :, recipe.sink :] - wanted).square().mean((1, 2, 3, 4)).tolist()

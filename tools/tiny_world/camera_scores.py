@@ -14,14 +14,12 @@ from wm_core.camera import CameraPath, actions_to_path
 from wm_core.tiny_world import HELD_OUT, USUAL_FOCAL, Scene, make_scene, render
 
 from .clips import FPS, is_clear
-from .generate import Wanted
+from .generate import MakeClips, Wanted
 
 COMMANDS = "wsadjlik"
 MIRRORED = dict(zip(COMMANDS, "swdaljki"))
 FRAMES = 33
 DIALECT = "nvlabs-v1"  # 0.05 m and 1.2 degrees a frame
-
-MakeClips = Callable[[Wanted], NDArray]  # frames (b, f, h, w, 3) in [0, 1]
 
 
 @dataclass(frozen=True, eq=False)
