@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -205,7 +206,7 @@ def released_tensors(model: WorldDiT) -> dict[str, Tensor]:
     config, state = model.config, model.state_dict()
     c, heads = config.hidden_size, config.hidden_size // config.head_dim
     unread = {"pos_embed": (1, 4, c), "y_embedder.y_embedding": (6, config.caption_channels)}
-    unread |= {"raymap_embedder.proj.weight": (c, 3, 1, 1, 1), "raymap_embedder.proj.bias": (c,)}
+    unread |= {"raymap_embedder.proj.weight": (c, 3, *config.patch_size), "raymap_embedder.proj.bias": (c,)}
     for i in range(config.depth):
         unread[f"blocks.{i}.attn.recall_gate"] = (1,)
         if config.uses_softmax(i):
@@ -301,7 +302,7 @@ def _file_shape(name: str, tensor: Tensor, config: DiTConfig) -> tuple[int, ...]
     """Linear maps here that are convolutions in the file."""
     rows, columns = tensor.shape[0], tensor[0].numel()
     if re.fullmatch(r"(x|plucker)_embedder\.proj\.weight", name):
-        return rows, columns, 1, 1, 1
+        return rows, columns // math.prod(config.patch_size), *config.patch_size
     if re.fullmatch(r".+\.(inverted|point)_conv\.conv\.weight", name):
         return rows, columns, 1, 1
     if name.endswith(".t_conv.weight"):
