@@ -1,5 +1,6 @@
 """The tools that train the tiny world: autograd through the core's layers is exact, budgets and checkpoints hold."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -125,9 +126,14 @@ def test_a_stage_ends_with_its_minutes_and_its_rates_fall(tmp_path):
     layer = torch.nn.Linear(20, 20)
     stage = stage_of(tmp_path, layer, minutes=0.02)
     rates = []
-    while stage.goes_on():
-        train(stage, layer, 1)
+
+    def step():
         rates.append(stage.rate())
+        return {"norm": train(stage, layer, 1)[0]}
+
+    stage.train(step, lambda: {"looked": 1.0}, look_seconds=0.5)
+    rows = [json.loads(row) for row in (tmp_path / "layer.jsonl").read_text().splitlines()]
+    assert any("norm" in row and row["looked"] == 1.0 for row in rows)
     assert 1.2 <= stage.seconds < 4
     assert max(rates) > 0.9 and rates[-1] < 0.2 * max(rates)
 

@@ -17,6 +17,8 @@ FPS = 16.0
 FOCALS = (0.6, 0.9)
 CLEARANCE = 0.4  # metres between a camera and a solid
 HEIGHTS = (-0.7, 2.5)  # how far a camera may sink and rise, metres
+LONG = 65  # frames: of longer clips a share RETURNING goes so far, back, and out again
+RETURNING = 0.6
 STEADY = 0.75  # share of the clips whose light does not change
 TIME_SHARES = {"day": 0.7, "dusk": 0.15, "night": 0.15}
 COMMANDS = (
@@ -64,7 +66,10 @@ def make_clip(seed: int, frames: int, size: tuple[int, int]) -> Clip:
     scene = make_scene(seed)
     focal = (USUAL_FOCAL if rng.random() < 0.7 else rng.uniform(*FOCALS)) * size[1]
     intrinsics = (focal, focal, size[1] / 2, size[0] / 2)
-    path = _clear_path(scene, rng, frames, size, intrinsics)
+    if frames > LONG and rng.random() < RETURNING:
+        path = there_and_back(_clear_path(scene, rng, LONG, size, intrinsics), frames)
+    else:
+        path = _clear_path(scene, rng, frames, size, intrinsics)
     start = str(rng.choice(list(TIME_SHARES), p=list(TIME_SHARES.values())))
     end = start if rng.random() < STEADY else str(rng.choice(list(TIMES)))
     caption = write_caption(rng, scene.words | {"time": end}, told=("time",) if start != end else ())

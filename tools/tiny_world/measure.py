@@ -23,6 +23,7 @@ from .camera_scores import acted, camera_scores, held_out_scenes, wanted_clips
 from .clips import FPS
 from .export import MODELS, NAME, VAES, WORLDS
 from .generate import MakeClips, causal_latents, dense_latents, pixels, start, streamed_latents
+from .long_film import long_film
 from .pose import pose_error
 from .settings import Settings
 from .text import encode_captions
@@ -32,6 +33,7 @@ from .word_scores import night_falls, words_from_nothing
 SCORES = Path(__file__).with_name("scores.json")
 SCENES = 8
 PATH_SCENES = 3
+LONG_SCENES = 4
 TEXT = f"text_encoders/{NAME}_text.safetensors"
 MIXED = ("wl-16,d-16", "i-10,wa-22", "sj-16,none-4,wk-12")
 ORBITS = (("orbit-left", 40.0), ("orbit-right", 40.0))
@@ -76,9 +78,13 @@ def _maker(vae: VideoVAE, sample: Callable[..., Tensor]) -> MakeClips:
     return lambda wanted: pixels(vae, sample(begun=start(vae, wanted)))
 
 
+def _encode(text: str, models: Path = MODELS) -> Tensor:
+    return encode_captions(models / TEXT, [text])[0]
+
+
 def prompts(models: Path = MODELS) -> Callable[[Scene], Tensor]:
     """The prompt of a scene by day, as the shipped encoder gives it."""
-    return lambda scene: encode_captions(models / TEXT, [scene.prompt("day")])[0]
+    return lambda scene: _encode(scene.prompt("day"), models)
 
 
 def camera_rows(size: tuple[int, int], count: int = SCENES, models: Path = MODELS) -> dict[str, dict[str, float]]:
@@ -131,11 +137,8 @@ def vae_rows(settings: Settings, models: Path = MODELS) -> dict[str, dict[str, f
 
 def word_rows(size: tuple[int, int], scenes: Sequence[Scene], models: Path = MODELS) -> dict[str, dict[str, float]]:
     """Whether words steer: colours and light of clips from words alone, and a day that becomes night."""
-
-    def encode(text: str) -> Tensor:
-        return encode_captions(models / TEXT, [text])[0]
-
     rows = {}
+    encode = partial(_encode, models=models)
     for maker in makers(models):
         told = {f"{kind} as asked": share for kind, share in words_from_nothing(maker.make, encode, 48, size).items()}
         rows[maker.name] = told | night_falls(maker.make, encode, scenes, size)
@@ -150,7 +153,20 @@ def _words(settings: Settings) -> dict[str, dict[str, float]]:
     return word_rows(settings.size, held_out_scenes(SCENES, settings.size))
 
 
-PARTS = {"vae": vae_rows, "camera": lambda settings: camera_rows(settings.size), "paths": _paths, "words": _words}
+def _long(settings: Settings) -> dict[str, dict]:
+    """Of the streaming models only: the others make no clips of that length."""
+    size, scenes = settings.size, held_out_scenes(LONG_SCENES, settings.size)
+    streams = [maker for maker in makers() if maker.name.startswith("streaming")]
+    return {maker.name: long_film(maker.make, _encode, scenes, size) for maker in streams}
+
+
+PARTS = {
+    "vae": vae_rows,
+    "camera": lambda settings: camera_rows(settings.size),
+    "paths": _paths,
+    "words": _words,
+    "long": _long,
+}
 
 
 def measure(settings: Settings, parts: Sequence[str], target: Path = SCORES) -> None:

@@ -7,7 +7,6 @@ the blocks before it refined by the model itself.
 from __future__ import annotations
 
 import copy
-import time
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -34,9 +33,8 @@ from .drafts import Drafts
 from .mixed import MIXED
 from .settings import Settings
 from .train_world import update_average
-from .training import Means, Stage
+from .training import Stage
 
-LOOK_SECONDS = 120.0
 PROMPT_TOKENS = 2
 
 
@@ -66,18 +64,16 @@ def train_refiner(settings: Settings, folder: Path, minutes: float, of: float | 
     stage = Stage("refiner", folder, settings, modules, refiner.parameters(), recipe, minutes, of, plain=plain)
     drafts, held_out = Drafts(folder, "train", device), Drafts(folder, "held_out", device)
     random = torch.Generator().manual_seed(settings.seed + stage.step)
-    means, looked = Means(), time.perf_counter()
-    while stage.goes_on():
+
+    def step() -> dict[str, float]:
         rows = torch.randint(len(drafts), (recipe.batch,), generator=random)
         loss = block_loss(refiner, *drafts.pair(rows), recipe.recipe, random)
         norm = stage.learn(loss)
         update_average(average, refiner, recipe.average, stage.step)
-        means.note(loss=loss.item(), norm=norm)
-        if time.perf_counter() - looked > LOOK_SECONDS:
-            stage.log(means.take() | validate_refiner(average, held_out, recipe.recipe))
-            looked = time.perf_counter()
-    stage.save()
-    stage.log({"event": "end"} | validate_refiner(average, held_out, recipe.recipe))
+        return {"loss": loss.item(), "norm": norm}
+
+    stage.train(step, lambda: validate_refiner(average, held_out, recipe.recipe))
+    stage.end(lambda: validate_refiner(average, held_out, recipe.recipe))
 
 
 def block_loss(

@@ -9,7 +9,6 @@ a chunk and across chunks, and learns to return from them. SANA-WM sec. 4.3 dist
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from itertools import pairwise
@@ -25,9 +24,8 @@ from wm_core.vae import VideoVAE
 
 from .settings import Settings
 from .train_world import Batch, WorldClips, begun_world, draw_given, plain_parameters, update_average
-from .training import Means, Stage, load_modules
+from .training import Stage, load_modules
 
-LOOK_SECONDS = 120.0
 WINDOW = 2  # chunks that the softmax blocks see, the first one among them, as in the released recipe
 STEPS = len(STUDENT_SIGMAS) - 1
 
@@ -55,22 +53,19 @@ def train_student(settings: Settings, folder: Path, minutes: float, of: float | 
     sets = [WorldClips(settings, folder, name, vae, device) for name in recipe.clips]
     held_out = WorldClips(settings, folder, "held_out", vae, device)
     random = torch.Generator().manual_seed(settings.seed + stage.step)
-    means, looked = Means(), time.perf_counter()
-    while stage.goes_on():
+
+    def step() -> dict[str, float]:
         clips = sets[stage.step % len(sets)]
         frames = clips.latents.shape[2]
         rows = torch.randint(len(clips), (recipe.batch,), generator=random).tolist()
         batch = clips.batch(rows, frames, draw_given(len(rows), frames, 0.0, random))
-        for loss in learn_rollout(world, split(batch, random), random):
-            means.note(loss=loss)
+        losses = list(learn_rollout(world, split(batch, random), random))
         norm = stage.descend()
         update_average(average, world, recipe.average, stage.step)
-        means.note(norm=norm)
-        if time.perf_counter() - looked > LOOK_SECONDS:
-            stage.log(means.take() | validate_rollout(average, held_out))
-            looked = time.perf_counter()
-    stage.save()
-    stage.log({"event": "end"} | validate_rollout(average, held_out))
+        return {"loss": sum(losses) / len(losses), "last": losses[-1], "norm": norm}
+
+    stage.train(step, lambda: validate_rollout(average, held_out))
+    stage.end(lambda: validate_rollout(average, held_out))
 
 
 def split(batch: Batch, random: torch.Generator) -> list[Chunk]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +33,7 @@ from .text import (
     read_opening,
     tokenize_with,
 )
-from .training import Means, Stage
+from .training import Stage
 
 RATES = Rates(muon=0.01, adam=0.003, hold=0.3)
 BATCH = 48  # captions a step
@@ -72,8 +71,8 @@ def train_text(settings: Settings, folder: Path, minutes: float, of: float | Non
     stage = Stage("text", folder, settings, modules, trained, RATES, minutes, of)
     rng = np.random.default_rng((settings.seed, 10, stage.step))
     openings = {True: instruction_ids(tokenize), False: (_BOS,)}
-    means, looked = Means(), time.perf_counter()
-    while stage.goes_on():
+
+    def step() -> dict[str, float]:
         instructed = bool(rng.random() >= ALONE)
         opening = read_opening(encoder, openings[instructed])
         batch = [told_caption(rng) for _ in range(BATCH)]
@@ -86,15 +85,15 @@ def train_text(settings: Settings, folder: Path, minutes: float, of: float | Non
         said = F.cross_entropy(head(states).transpose(1, 2), _next_tokens(rows).to(device), ignore_index=_IGNORED)
         mean = (opening.bos + (states * counts[..., None]).sum(1)) / (1 + counts.sum(1, keepdim=True))
         read = sum(F.cross_entropy(reader(mean), classes(kind, batch).to(device)) for kind, reader in readers.items())
-        norm = stage.learn(said + read)
-        means.note(said=said.item(), read=read.item(), norm=norm)
-        if time.perf_counter() - looked > LOOK_SECONDS:
-            stage.log(means.take())
-            looked = time.perf_counter()
-    stage.save()
-    exported = folder / TEXT_FILE
-    export_text(folder, exported)
-    stage.log({"event": "end"} | means.take() | probe(exported, settings.seed))
+        return {"norm": stage.learn(said + read), "said": said.item(), "read": read.item()}
+
+    def look() -> dict[str, float]:
+        """At the end only: of the exported file."""
+        export_text(folder, folder / TEXT_FILE)
+        return probe(folder / TEXT_FILE, settings.seed)
+
+    stage.train(step, dict, LOOK_SECONDS)
+    stage.end(look)
 
 
 def told_caption(rng: np.random.Generator, *, held_out: bool = False) -> Told:

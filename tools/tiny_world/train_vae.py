@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from wm_core.vae import VideoVAE
 from .clips import make_clip
 from .rendering import rendered_clips
 from .settings import Settings
-from .training import Means, Stage
+from .training import Stage, load_modules
 
 CROPS = ((9, 64, 64, 1.0), (9, 64, 64, 1.0), (9, 64, 64, 1.0), (17, 96, 96, 0.25))  # f, h, w, share of the batch
 VALIDATION = 6  # held-out clips
@@ -30,61 +30,55 @@ CHANNELS_LAST = torch.channels_last_3d
 def train_vae(settings: Settings, folder: Path, minutes: float, of: float | None, device: str) -> None:
     """Encoder and decoder on crops of rendered clips; ends by measuring the latents' mean and deviation."""
     torch.manual_seed(settings.seed)
-    vae = begun_vae(settings.vae.model).to(device, memory_format=CHANNELS_LAST)
+    recipe = settings.vae
+    vae = begun_vae(recipe.model).to(device, memory_format=CHANNELS_LAST)
     trained = (*vae.encoder.parameters(), *vae.decoder.parameters())
-    stage = Stage("vae", folder, settings, {"vae": vae}, trained, settings.vae, minutes, of)
+    stage = Stage("vae", folder, settings, {"vae": vae}, trained, recipe, minutes, of)
     crops = Crops(settings, folder, device, seed=stage.step)
     held_out = validation_clips(settings, device)
-    means, looked = Means(), time.perf_counter()
-    while stage.goes_on():
+
+    def step() -> dict[str, float]:
         x = crops.batch(*CROPS[stage.step % len(CROPS)])
         with torch.autocast(x.device.type, torch.bfloat16):
             mean = vae.encoder(x).float()
-            z = noised(mean, settings.vae.latent_noise, mean.detach().std((0, 2, 3, 4), keepdim=True))
+            z = noised(mean, recipe.latent_noise, mean.detach().std((0, 2, 3, 4), keepdim=True))
             y = vae.decoder(z).float()
         prior = 0.5 * mean.square().mean()
-        loss, error = likeness_loss(y, x, settings.vae.edge)
-        norm = stage.learn(loss + settings.vae.kl * prior)
-        means.note(loss=loss.item(), error=error, prior=prior.item(), norm=norm)
-        if time.perf_counter() - looked > LOOK_SECONDS:
-            stage.log(means.take() | validate(vae, held_out))
-            looked = time.perf_counter()
+        loss, error = likeness_loss(y, x, recipe.edge)
+        norm = stage.learn(loss + recipe.kl * prior)
+        return {"loss": loss.item(), "error": error, "prior": prior.item(), "norm": norm}
+
+    stage.train(step, lambda: validate(vae, held_out), LOOK_SECONDS)
     measure_latents(vae, crops)
-    stage.save()
-    stage.log({"event": "end"} | validate(vae, held_out))
+    stage.end(lambda: validate(vae, held_out))
 
 
 def train_decoder(
     settings: Settings, folder: Path, minutes: float, of: float | None, device: str, *, causal: bool
 ) -> None:
     """A decoder alone, from the joint one's weights; the encoder and the latents stay what they are."""
-    from dataclasses import replace
-
     torch.manual_seed(settings.seed + 1 + causal)
     config = replace(settings.vae.model, decoder_causal=causal)
     vae = VideoVAE(config).to(device, memory_format=CHANNELS_LAST)
-    vae.load_state_dict(torch.load(folder / "vae.pt", weights_only=True)["modules"]["vae"])
+    load_modules(folder / "vae.pt", {"vae": vae})
     vae.encoder.requires_grad_(False)
     name = "causal_decoder" if causal else "decoder"
     stage = Stage(name, folder, settings, {"vae": vae}, vae.decoder.parameters(), settings.decoder, minutes, of)
     crops = Crops(settings, folder, device, seed=1000 + stage.step)
     held_out = validation_clips(settings, device)
     deviation = vae.latents_std.view(1, -1, 1, 1, 1)
-    means, looked = Means(), time.perf_counter()
-    while stage.goes_on():
+
+    def step() -> dict[str, float]:
         x = crops.batch(*CROPS[stage.step % len(CROPS)])
         with torch.autocast(x.device.type, torch.bfloat16):
             with torch.no_grad():
                 mean = vae.encoder(x).float()
             y = vae.decoder(noised(mean, settings.decoder.latent_noise, deviation)).float()
         loss, error = likeness_loss(y, x, settings.vae.edge)
-        norm = stage.learn(loss)
-        means.note(loss=loss.item(), error=error, norm=norm)
-        if time.perf_counter() - looked > LOOK_SECONDS:
-            stage.log(means.take() | validate(vae, held_out))
-            looked = time.perf_counter()
-    stage.save()
-    stage.log({"event": "end"} | validate(vae, held_out))
+        return {"norm": stage.learn(loss), "loss": loss.item(), "error": error}
+
+    stage.train(step, lambda: validate(vae, held_out), LOOK_SECONDS)
+    stage.end(lambda: validate(vae, held_out))
 
 
 def begun_vae(config: VAEConfig) -> VideoVAE:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +24,8 @@ from .latents import conditions, load_latents
 from .mixed import MIXED
 from .settings import Settings, WorldSettings
 from .text import TEXT_FILE, encode_captions
-from .training import Means, Stage, load_modules
+from .training import Stage, load_modules
 
-LOOK_SECONDS = 120.0
 LEVELS = (0.5, 0.9)
 
 
@@ -118,24 +116,21 @@ def train_world(
     clips = WorldClips(settings, folder, "train", vae, device)
     held_out = WorldClips(settings, folder, "held_out", vae, device)
     random = torch.Generator().manual_seed(settings.seed + stage.step)
-    means, looked = Means(), time.perf_counter()
-    while stage.goes_on():
-        short = stage.progress < recipe.short
-        frames = settings.short_latents if short else clips.latents.shape[2]
-        count = recipe.batch if not short else recipe.batch * clips.latents.shape[2] // frames
+
+    def step() -> dict[str, float]:
+        frames, count = clips.latents.shape[2], recipe.batch
+        if stage.progress < recipe.short:  # as many tokens a step, in shorter clips
+            frames, count = settings.short_latents, recipe.batch * frames // settings.short_latents
         rows = torch.randint(len(clips), (count,), generator=random).tolist()
-        given = draw_given(count, frames, recipe.without_picture, random)
-        batch = clips.batch(rows, frames, given)
+        batch = clips.batch(rows, frames, draw_given(count, frames, recipe.without_picture, random))
         chunks = chunk_lengths(frames) if causal else (frames,)
         loss = flow_loss(world, batch, chunks, draw_sigma(count, chunks, settings.world.shift, random), random)
         norm = stage.learn(loss)
         update_average(average, world, recipe.average, stage.step)
-        means.note(loss=loss.item(), norm=norm)
-        if time.perf_counter() - looked > LOOK_SECONDS:
-            stage.log(means.take() | {"samples_last": count} | validate(average, held_out, causal))
-            looked = time.perf_counter()
-    stage.save()
-    stage.log({"event": "end"} | validate(average, held_out, causal))
+        return {"loss": loss.item(), "norm": norm}
+
+    stage.train(step, lambda: validate(average, held_out, causal))
+    stage.end(lambda: validate(average, held_out, causal))
 
 
 def draw_given(count: int, frames: int, without: float, random: torch.Generator) -> Tensor:

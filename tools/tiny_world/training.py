@@ -6,7 +6,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
@@ -15,7 +15,11 @@ from torch import Tensor, nn
 from .muon import Muon
 from .settings import Rates, Settings
 
+Step = Callable[[], dict[str, float]]  # learns once; what it noted
+Look = Callable[[], dict[str, float]]  # scores on held-out clips
+
 SAVE_SECONDS = 120.0
+LOOK_SECONDS = 300.0
 WARM_UP = 30  # steps
 LAST_RATE = 0.01  # of the first
 CLIP_NORM = 1.0
@@ -74,11 +78,24 @@ class Stage:
     def progress(self) -> float:
         return min(1.0, self.seconds / self.whole)
 
-    def goes_on(self) -> bool:
-        """False once the minutes are over; saves now and then. To be asked before every step."""
-        if time.perf_counter() - self.saved > SAVE_SECONDS:
-            self.save()
-        return self.seconds < self.until
+    def train(self, step: Step, look: Look, look_seconds: float = LOOK_SECONDS) -> None:
+        """Steps until the minutes are over. Now and then the means of what they return are logged with what `look` finds."""
+        sums: dict[str, list[float]] = {}
+        looked = time.perf_counter()
+        while self.seconds < self.until:
+            for name, value in step().items():
+                sums.setdefault(name, []).append(value)
+            now = time.perf_counter()
+            if now - self.saved > SAVE_SECONDS:
+                self.save()
+            if now - looked > look_seconds:
+                self.log({name: math.fsum(values) / len(values) for name, values in sums.items()} | look())
+                sums, looked = {}, time.perf_counter()
+
+    def end(self, look: Look) -> None:
+        """After the last step of a run."""
+        self.save()
+        self.log({"event": "end"} | look())
 
     def rate(self) -> float:
         """Share of the first learning rate: warm-up, constant, cosine."""
@@ -135,24 +152,6 @@ class Stage:
             if content["optimizers"]:  # none beside weights that came from exported files
                 optimizer.load_state_dict(content["optimizers"][name])
         self.step, self.spent, self.record = content["step"], content["spent"], content["record"]
-
-
-class Means:
-    """Means of what was noted since the last look."""
-
-    def __init__(self) -> None:
-        self._sums: dict[str, float] = {}
-        self._counts: dict[str, int] = {}
-
-    def note(self, **values: float) -> None:
-        for name, value in values.items():
-            self._sums[name] = self._sums.get(name, 0.0) + float(value)
-            self._counts[name] = self._counts.get(name, 0) + 1
-
-    def take(self) -> dict[str, float]:
-        means = {name: total / self._counts[name] for name, total in self._sums.items()}
-        self._sums, self._counts = {}, {}
-        return means
 
 
 def load_modules(file: Path, modules: dict[str, nn.Module]) -> None:
