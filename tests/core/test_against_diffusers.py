@@ -1,16 +1,25 @@
-"""Our world model beside the diffusers class on the same random weights, at configurations no fixture has."""
+"""Our world model beside the diffusers class: random weights at configurations no fixture has, and the shipped weights."""
 
+import json
+import re
 import sys
 from dataclasses import dataclass
 
 import pytest
 import torch
-from cases import assert_close
+from cases import ROOT, assert_close
+from safetensors import safe_open
 
+from tools.make_tiny_checkpoints import NOT_IN_DIFFUSERS, diffusers_world_name
+from tools.tiny_world.camera_scores import acted
+from tools.tiny_world.export import WORLDS
+from wm_core.camera import build_conditions
+from wm_core.checkpoint import load_world_model
 from wm_core.checkpoint.layouts import fit_world_weights
 from wm_core.checkpoint.world_file import open_world
 from wm_core.config import DIFFUSERS, DiTConfig
 from wm_core.dit import WorldConditions, WorldDiT
+from wm_core.shapes import Stride
 
 if sys.version_info < (3, 11):
     pytest.skip("diffusers 0.42.1 needs Python 3.11", allow_module_level=True)
@@ -35,6 +44,7 @@ CONFIGS = {
     "no_softmax_odd_taps": Settings(2, hidden=80, head=40, every=4, patch=(1, 1, 1), mlp=2.5, taps=3),
 }
 SHAPE = (2, 6, 5, 4, 6)
+SHIPPED = [file for path, _, _ in WORLDS.values() if (file := ROOT / "assets" / "models" / path).is_file()]
 
 
 def reference_model(s):
@@ -128,3 +138,28 @@ def test_a_file_that_diffusers_saved_opens(tmp_path, generator):
     opened = open_world(tmp_path)
     assert opened.config.patch_size == (1, 2, 2) and opened.config.head_dim == 16 and opened.config.depth == 3
     assert opened.info.variant == "bidirectional" and "diffusers" in opened.info.layout
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
+def test_shipped_weights_give_the_same(file, exact_softmax, generator):
+    """Built from what the file states, at the size and with a camera that it was trained for."""
+    with safe_open(file, framework="pt") as opened:
+        stated = json.loads(opened.metadata()["sana_wm.config"])
+        weights = {diffusers_world_name(key): opened.get_tensor(key).float() for key in opened.keys()}  # noqa: SIM118
+    theirs = SanaWMTransformer3DModel.from_config(stated).eval()
+    unfilled, unused = theirs.load_state_dict(weights, strict=False)
+    assert not unfilled, unfilled
+    extra = re.compile(r"blocks\.\d+\.attn\.(recall_gate|A_log|dt_bias|(beta|gate)_proj\.\w+)")
+    assert all(key in NOT_IN_DIFFUSERS or extra.fullmatch(key) for key in unused), unused
+    ours = load_world_model(file)
+    channels, frames, (h, w) = stated["in_channels"], 5, (16, 28)
+    camera = build_conditions(acted("wl-32", (8 * h, 8 * w)), (frames, h, w), Stride(8, 8, 8))
+    x = torch.randn(1, channels, frames, h, w, generator=generator)
+    text = torch.randn(1, 7, stated["caption_channels"], generator=generator)
+    mask, timestep = torch.ones(1, 7, dtype=torch.bool), torch.tensor([[0.0, *[700] * (frames - 1)]])
+    conditions = {"camera_conditions": camera.raymap, "chunk_plucker": camera.plucker}
+    with torch.no_grad():
+        want = theirs(x, timestep[:, None], text[:, None], mask=mask, **conditions, return_dict=False)[0]
+        got, _ = ours(x, timestep / 1000, WorldConditions(text, mask, camera.raymap, camera.plucker))
+    print(f"{file.stem}: largest difference {(got - want).abs().max():.1e} of {want.abs().max():.1f}")
+    assert_close(got, want, 2e-4)

@@ -8,25 +8,25 @@ from itertools import pairwise
 import pytest
 import torch
 from cases import ROOT, assert_close
-from test_vae import TINY, TRIAL_LIKE, WIDENED, build
+from test_vae import TEMPORAL, TINY, WIDENED, build
 
-from tools.trial_scene import FOCAL, HELD_OUT, SIZE, make_scene, render
-from wm_core.camera import actions_to_path
+from tools.tiny_world.camera_scores import acted
 from wm_core.checkpoint import load_video_vae
 from wm_core.config import RELEASED_VAE
 from wm_core.errors import ShapeError
+from wm_core.tiny_world import HELD_OUT, make_scene, render
 from wm_core.vae import decode_in_chunks, temporal_reach
 from wm_core.vae.overlap import CONTEXT
 
 SHALLOW = replace(TINY, decoder_layers_per_block=(0, 0, 0, 0))
-CONFIGS = {"shallow": SHALLOW, "released-like": TINY, "trial-like": TRIAL_LIKE, "widened": WIDENED}
+CONFIGS = {"shallow": SHALLOW, "released-like": TINY, "temporal": TEMPORAL, "widened": WIDENED}
 CAUSAL = replace(TINY, decoder_causal=True)
-TRIAL_VAE = ROOT / "assets" / "models" / "vae" / "sana_wm_trial_world_vae.safetensors"
+TINY_WORLD_VAE = ROOT / "assets" / "models" / "vae" / "sana_wm_tiny_world_vae.safetensors"
 
 
 def test_reach_of_the_known_decoders():
     assert temporal_reach(RELEASED_VAE) == 22
-    assert temporal_reach(load_video_vae(TRIAL_VAE).config) == 10
+    assert temporal_reach(load_video_vae(TINY_WORLD_VAE).config) == 7
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
@@ -65,18 +65,17 @@ def test_error_falls_with_context(config, generator):
     assert all(more > less for more, less in pairwise(errors) if more > 1e-6), errors
 
 
-def test_no_frame_of_the_trial_vae_is_off_by_two_grey_levels_with_the_default_context():
-    """The longest jump of the error from frame to frame, which is what shows at a seam, must be below one level."""
-    vae = load_video_vae(TRIAL_VAE)
-    z = vae.encode(trial_video(73))
+def test_no_frame_of_the_shipped_vae_is_off_by_a_grey_level_with_the_default_context():
+    """Nor does the error grow by one from a frame to the next, which is what shows at a seam."""
+    vae = load_video_vae(TINY_WORLD_VAE)
+    z = vae.encode(walk_and_turn(frames=73, size=(64, 112)))
     whole, errors = vae.decode(z), {}
     for context in (1, CONTEXT - 1, CONTEXT):
         errors[context] = (join(vae, z, context=context) - whole) * 127.5
-    sizes = {context: (rms(error), error.abs().max().item()) for context, error in errors.items()}
-    assert sizes[1] > sizes[CONTEXT - 1] > sizes[CONTEXT], sizes
-    assert sizes[CONTEXT][1] < 2, sizes
-    jumps = errors[CONTEXT].diff(dim=2).square().mean((0, 1, 3, 4)).sqrt()
-    assert jumps.max() < 1, jumps.max()
+    worst = {context: frame_rms(error).max().item() for context, error in errors.items()}
+    assert worst[1] > worst[CONTEXT - 1] > 1 > worst[CONTEXT], worst
+    assert errors[CONTEXT].abs().max() < 4, "a single value of a pixel"
+    assert frame_rms(errors[CONTEXT].diff(dim=2)).max() < 1 < frame_rms(errors[CONTEXT - 1].diff(dim=2)).max()
     assert torch.equal(join(vae, z), join(vae, z, context=CONTEXT))
 
 
@@ -168,10 +167,13 @@ def rms(x: torch.Tensor) -> float:
     return x.square().mean().sqrt().item()
 
 
-def trial_video(frames: int) -> torch.Tensor:
-    """A held-out scene of the trial world seen while walking and turning, (1, 3, f, h, w) in [-1, 1]."""
-    focal = FOCAL * SIZE[1]
-    intrinsics = (focal, focal, SIZE[1] / 2, SIZE[0] / 2)
-    path = actions_to_path("w-40,d-40", dialect="nvlabs-v2", size=SIZE, intrinsics=intrinsics)
-    pictures = torch.from_numpy(render(make_scene(HELD_OUT), path.c2w[:frames]))
+def frame_rms(x: torch.Tensor) -> torch.Tensor:
+    """Of each frame, (f,)."""
+    return x.square().mean((0, 1, 3, 4)).sqrt()
+
+
+def walk_and_turn(frames: int, size: tuple[int, int]) -> torch.Tensor:
+    """What a camera sees in a held-out scene of the tiny world, (1, 3, f, h, w) in [-1, 1]."""
+    path = acted("w-40,l-40", size)
+    pictures = torch.from_numpy(render(make_scene(HELD_OUT), path.c2w[:frames], path.intrinsics[:frames], size))
     return pictures.movedim(-1, 0)[None] / 127.5 - 1

@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 import torch
 from cases import assert_close
-from test_vae import TINY, TRIAL_LIKE, build, golden_vae
+from test_vae import TEMPORAL, TINY, build, golden_vae
 
 from wm_core.errors import ConfigError, ShapeError
 from wm_core.vae import decode_chunk, encode_chunk, streaming
 
-CAUSAL = {"released-like": replace(TINY, decoder_causal=True), "trial-like": replace(TRIAL_LIKE, decoder_causal=True)}
+CAUSAL = {"released-like": replace(TINY, decoder_causal=True), "temporal": replace(TEMPORAL, decoder_causal=True)}
 CONVOLUTIONS_BEFORE = {0: 0, 8: 6, 15: 12}  # the fixture's cache also holds three flags, which we do not need
 
 

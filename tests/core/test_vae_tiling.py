@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 import torch
 from cases import assert_close
-from test_vae import TINY, TRIAL_LIKE, build, golden_vae
+from test_vae import TEMPORAL, TINY, build, golden_vae
 
 from wm_core.errors import ShapeError
 from wm_core.vae import Tile, decode_tiled, decode_tiled_like_diffusers, encode_tiled
@@ -16,7 +16,7 @@ from wm_core.vae.tiling import cover, fades
 
 SIZES = [(1, 1, 1), (3, 5, 7), (5, 2, 9)]
 SMALL = Tile((2, 2, 3), (1, 1, 1))
-VAES = {"looks-ahead": TINY, "causal": replace(TINY, decoder_causal=True), "trial-like": TRIAL_LIKE}
+VAES = {"looks-ahead": TINY, "causal": replace(TINY, decoder_causal=True), "temporal": TEMPORAL}
 WHOLE = 99
 
 
@@ -89,7 +89,7 @@ def test_causal_vae_is_cut_in_time_without_error(generator):
 
 def test_frames_of_time_tiles_stand_where_they_belong():
     """A decoder that lets a brightness step pass: in tiles the step must come at the same frame."""
-    vae = build(replace(TRIAL_LIKE, patch_size=1))
+    vae = build(replace(TEMPORAL, patch_size=1))
     z = torch.zeros(1, 4, 9, 2, 2)
     z[:, :, 5:] = 3.0
     whole, tiled = (f.mean((0, 1, 3, 4)) for f in (vae.decode(z), decode_tiled(vae, z, Tile((8, 9, 9), (7, 0, 0)))))
