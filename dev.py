@@ -54,9 +54,9 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     for name in ("demo", "test", "serve"):
         parsers[name].add_argument("--comfyui", metavar="PATH", help="a ComfyUI of your own (also COMFYUI_PATH)")
     demo = parsers["demo"].add_argument
-    demo("--image", type=Path, help="the first frame (default: a scene of the trial world)")
-    demo("--prompt", help="what is seen")
-    demo("--released", action="store_true", help="use the released 2.6B weights of your ComfyUI, not the trial world")
+    demo("--image", type=Path, help="the first frame (default: a scene of the tiny world)")
+    demo("--prompt", help="what is seen; the tiny world knows a few words and tells which")
+    demo("--released", action="store_true", help="use the released 2.6B weights of your ComfyUI, not the tiny world")
     demo("--actions", metavar="TEXT", help='camera moves, e.g. "w-40,dw-20"')
     demo("--frames", type=int, help="pixel frames, 8 n + 1")
     demo("--seed", type=int)

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 WIDTH = 1600
-MARGIN, GAP = 36, 12
+MARGIN, GAP, PAIR_GAP = 36, 12, 3
 BACKGROUND, PANEL = (17, 19, 24), (27, 30, 37)
 BRIGHT, DIM, ACCENT = (236, 238, 242), (150, 156, 168), (118, 185, 0)
 TITLE_SIZE, TEXT_SIZE, STAMP_SIZE = 30, 20, 18
@@ -26,11 +26,12 @@ def contact_sheet(
     times: Sequence[float] | None = None,
     title: str = "SANA-WM",
     columns: int | None = None,
+    truth: Sequence[Picture] | None = None,
 ) -> Image.Image:
     """Lay out `frames` (RGB, PIL or uint8 / 0..1 float (h, w, 3)) above the plan and the caption.
 
     caption: lines; "Prompt: a lake at dawn" sets the part before the first colon as a label. times: seconds, one
-    per frame. plan_picture: the camera path from above, or None.
+    per frame. plan_picture: the camera path from above, or None. truth: what each frame should be, shown under it.
     """
     if not len(frames):
         raise ValueError("a contact sheet needs at least one frame, got none")
@@ -40,7 +41,8 @@ def contact_sheet(
     cell_height = round(cell_width * pictures[0].height / pictures[0].width)
     rows = -(-len(pictures) // columns)
     grid_top = MARGIN + TITLE_SIZE + 24
-    panel_top = grid_top + rows * (cell_height + GAP) - GAP + 28
+    row_height = cell_height + GAP + (cell_height + PAIR_GAP if truth else 0)
+    panel_top = grid_top + rows * row_height - GAP + 28
 
     plan = _as_image(plan_picture) if plan_picture is not None else None
     plan_width = (plan.width + 40) if plan else 0
@@ -54,10 +56,12 @@ def contact_sheet(
     draw.text((MARGIN + 20, MARGIN + TITLE_SIZE // 2 + 4), title, BRIGHT, _font(TITLE_SIZE), anchor="lm")
     for index, picture in enumerate(pictures):
         row, column = divmod(index, columns)
-        corner = (MARGIN + column * (cell_width + GAP), grid_top + row * (cell_height + GAP))
-        sheet.paste(_resize(picture, (cell_width, cell_height)), corner)
-        if times is not None:
-            _stamp(sheet, corner, cell_height, f"{times[index]:.2f} s")
+        left, top = MARGIN + column * (cell_width + GAP), grid_top + row * row_height
+        words = ["film"] * bool(truth) + [f"{times[index]:.2f} s"] * (times is not None)
+        _place(sheet, picture, (left, top), (cell_width, cell_height), "  ".join(words))
+        if truth:
+            below = (left, top + cell_height + PAIR_GAP)
+            _place(sheet, _as_image(truth[index]), below, (cell_width, cell_height), "truth")
 
     box = (MARGIN, panel_top, WIDTH - MARGIN, panel_top + panel_height)
     draw.rounded_rectangle(box, 10, PANEL)
@@ -80,6 +84,14 @@ def _as_image(picture: Picture) -> Image.Image:
     if array.dtype != np.uint8:
         array = (array.clip(0, 1) * 255).round().astype(np.uint8)
     return Image.fromarray(array).convert("RGB")
+
+
+def _place(
+    sheet: Image.Image, picture: Image.Image, corner: tuple[int, int], size: tuple[int, int], words: str
+) -> None:
+    sheet.paste(_resize(picture, size), corner)
+    if words:
+        _stamp(sheet, corner, size[1], words)
 
 
 def _resize(picture: Image.Image, size: tuple[int, int]) -> Image.Image:

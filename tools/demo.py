@@ -12,14 +12,18 @@ import av
 import numpy as np
 from PIL import Image
 
+from wm_core.camera import DEFAULT_DIALECT, CameraPath, actions_to_path, path_plan
+from wm_core.tiny_world import GROUNDS, SKIES, TIMES, make_scene
+
 from .client import Client, Event
 from .contact_sheet import contact_sheet
 from .environment import ROOT
 from .server import Server
 from .steps import StepError
-from .trial_graph import on_trial_world
+from .tiny_graph import PICTURE, SEED, on_tiny_world
+from .truth import Comparison, compare_film, true_frames
 
-START_PICTURE = ROOT / "assets" / "start_picture.png"
+START_PICTURE = ROOT / "assets" / PICTURE
 WORKFLOW = ROOT / "example_workflows" / "api" / "start.json"
 INPUTS = {  # option of the demo -> inputs it sets in the workflow, as (title of the node, name of the input)
     "image": (("Start picture", "image"),),
@@ -30,7 +34,10 @@ INPUTS = {  # option of the demo -> inputs it sets in the workflow, as (title of
     "steps": (("Steps", "steps"),),
 }
 MODEL = ("World model", "file")  # only read, for the caption
+FILM = "Save"  # title of the node whose video is the film
 SHEET_FRAMES = 12
+PAIRS = 8  # frames on the sheet when the truth is under each
+TOY_TITLE = "SANA-WM, tiny world: a toy that shows how the system works"
 PLAN_SIZE = 400
 VIDEO_ENDINGS = (".mp4", ".webm", ".mkv")
 
@@ -45,15 +52,20 @@ class Request:
     frames: int | None = None
     seed: int | None = None
     steps: int | None = None
-    released: bool = False  # the released 2.6B weights in the person's ComfyUI, not the trial world
+    released: bool = False  # the released 2.6B weights in the person's ComfyUI, not the tiny world
     out: Path = Path("out")
+
+    @property
+    def has_truth(self) -> bool:
+        """The film is of the shipped scene, of which everything is known."""
+        return not self.released and self.image is None
 
 
 def run(request: Request, host: Path) -> int:
     """Make the video and its contact sheet in `request.out`; StepError if anything on the way fails."""
     workflow = load_workflow()
     if not request.released:
-        workflow = on_trial_world(workflow)
+        workflow = on_tiny_world(workflow)
     apply(request, workflow)
     tell_limits(request)
     print("demo    starting ComfyUI ...", end="", flush=True)
@@ -64,14 +76,17 @@ def run(request: Request, host: Path) -> int:
             client.upload_image(request.image or START_PICTURE)
             prompt_id = client.queue(workflow)
             follow(client, prompt_id, workflow)
-            video = fetch_video(client, prompt_id, request.out)
+            video = fetch_video(client, prompt_id, workflow, request.out)
         except StepError as error:
             raise StepError(
                 f"The server's log ends with:\n{server.log_tail()}\n\n{error.why}", error.next_step
             ) from error
     print(f"demo    video          {video}")
     sheet = video.with_suffix(".png")
-    make_sheet(video, workflow, request.prompt).save(sheet)
+    truth = find_truth(video, workflow) if request.has_truth else None
+    if truth:
+        print(f"demo    {tell_likeness(truth)}")
+    make_sheet(video, workflow, truth, title=TOY_TITLE if not request.released else "SANA-WM").save(sheet)
     print(f"demo    contact sheet  {sheet}")
     print(f"demo    done in {time.perf_counter() - start:.1f} s")
     return 0
@@ -90,20 +105,22 @@ def apply(request: Request, workflow: dict) -> None:
         raise StepError(f"There is no picture {request.image}.", "Give --image a PNG or JPEG file.")
     for option, places in INPUTS.items():
         value = getattr(request, option)
-        if value is None or (option == "prompt" and not request.released):
+        if value is None:
             continue
         for title, name in places:
             set_input(workflow, title, name, value.name if option == "image" else value)
 
 
 def tell_limits(request: Request) -> None:
-    """What the trial world cannot do with what was asked for."""
+    """What the tiny world cannot do with what was asked for."""
     if request.released:
         return
-    if request.prompt:
-        print("demo    the trial world knows one prompt: yours is written on the sheet and changes nothing")
+    if request.prompt is not None:
+        known = f"{', '.join(GROUNDS)} (ground); {', '.join(SKIES)} (sky); {', '.join(TIMES)}"
+        print(f"demo    the tiny world knows these words and no others: {known}")
+        print("demo    the first frame settles the colours; the time of day is what words can still change")
     if request.image:
-        print("demo    the trial world has only seen scenes of its own kind: a photo turns into soft shapes that move")
+        print("demo    the tiny world has only seen scenes of its own kind: a photo turns into soft shapes that move")
 
 
 def set_input(workflow: dict, title: str, name: str, value: object) -> None:
@@ -168,13 +185,14 @@ class ProgressLine:
         return f"demo    {title:<32} {self.detail:<16} {time.perf_counter() - self.start:7.1f} s"
 
 
-def fetch_video(client: Client, prompt_id: str, out: Path) -> Path:
-    """Save the run's video into `out`, under a name that is free there."""
-    outputs = client.history(prompt_id).get("outputs", {})
-    files = [item for node in outputs.values() for items in node.values() if isinstance(items, list) for item in items]
+def fetch_video(client: Client, prompt_id: str, workflow: dict, out: Path) -> Path:
+    """Save the film of a run into `out`, under a name that is free there."""
+    (number,) = [number for number, node in workflow.items() if node is _node(workflow, FILM)]
+    outputs = client.history(prompt_id).get("outputs", {}).get(number, {})
+    files = [item for items in outputs.values() if isinstance(items, list) for item in items]
     videos = [f for f in files if isinstance(f, dict) and str(f.get("filename", "")).endswith(VIDEO_ENDINGS)]
     if not videos:
-        raise StepError("The run ended without a video.", f"Does {WORKFLOW.name} end in a Save Video node?")
+        raise StepError("The run ended without a video.", f"Is '{FILM}' in {WORKFLOW.name} a node that saves a video?")
     last = videos[-1]
     content = client.view(last["filename"], last.get("subfolder", ""), last.get("type", "output"))
     name = Path(last["filename"])
@@ -187,22 +205,45 @@ def fetch_video(client: Client, prompt_id: str, out: Path) -> Path:
     return target
 
 
-def make_sheet(video: Path, workflow: dict, prompt: str | None = None) -> Image.Image:
-    """The contact sheet of a finished video."""
-    frames, times, (count, size, fps) = read_frames(video, SHEET_FRAMES)
+def find_truth(video: Path, workflow: dict) -> Comparison | None:
+    """A film of the shipped scene beside what its camera would really have seen; None for a single frame."""
+    _, times, (count, size, fps) = read_frames(video, PAIRS)
+    path = camera_path(workflow, size, fps)
+    if count < 2 or path is None:
+        return None
+    prompt = str(get_input(workflow, *INPUTS["prompt"][0]))
+    truth = true_frames(make_scene(SEED), path.with_length(count), prompt)
+    return compare_film(video, truth, [round(time * fps) for time in times])
+
+
+def tell_likeness(truth: Comparison) -> str:
+    return f"PSNR {truth.psnr:.1f} dB of the film against the exact render, without the given first frame"
+
+
+def make_sheet(video: Path, workflow: dict, truth: Comparison | None = None, *, title: str = "SANA-WM") -> Image.Image:
+    """The contact sheet of a finished video, beside the truth where it is known."""
+    frames, times, (count, size, fps) = read_frames(video, PAIRS if truth else SHEET_FRAMES)
+    film = f"{count} frames, {size[0]} x {size[1]}, {fps:g} fps, {count / fps:.2f} s"
+    caption = write_caption(workflow, truth, {"Video": film, "File": video.name})
+    path = camera_path(workflow, size, fps)
+    plan = path and path_plan(path, (PLAN_SIZE, PLAN_SIZE))
+    return contact_sheet(frames, plan, caption, times=times, title=title, truth=truth and truth.frames)
+
+
+def write_caption(workflow: dict, truth: Comparison | None, film: dict[str, str]) -> list[str]:
+    """Lines "label: value" of what was asked for and what came of it."""
     asked = {option: get_input(workflow, *places[0]) for option, places in INPUTS.items()}
     known = {
-        "Prompt": asked["prompt"] or prompt,
+        "Prompt": asked["prompt"],
         "Actions": asked["actions"],
         "Seed": asked["seed"],
         "Steps": asked["steps"],
-        "Video": f"{count} frames, {size[0]} x {size[1]}, {fps:g} fps, {count / fps:.2f} s",
+        "Truth": truth and tell_likeness(truth),
+        **film,
         "Dialect": get_input(workflow, "Camera", "dialect"),
         "Model": get_input(workflow, *MODEL),
-        "File": video.name,
     }
-    caption = [f"{label}: {value}" for label, value in known.items() if value is not None]
-    return contact_sheet(frames, draw_plan(workflow, size, fps), caption, times=times)
+    return [f"{label}: {value}" for label, value in known.items() if value is not None]
 
 
 def read_frames(video: Path, at_most: int) -> tuple[list[np.ndarray], list[float], tuple[int, tuple[int, int], float]]:
@@ -220,18 +261,15 @@ def read_frames(video: Path, at_most: int) -> tuple[list[np.ndarray], list[float
     return frames, [index / fps for index in sorted(chosen)], (count, size, fps)
 
 
-def draw_plan(workflow: dict, size: tuple[int, int], fps: float) -> np.ndarray | None:
-    """The camera path of the workflow's action string from above; None if its camera is not made from one."""
+def camera_path(workflow: dict, size: tuple[int, int], fps: float) -> CameraPath | None:
+    """The camera that the workflow's action string gives a video of (width, height); None if it is not made from one."""
     title, name = INPUTS["actions"][0]
     actions = get_input(workflow, title, name)
     if not isinstance(actions, str):
         return None
-    from wm_core.camera import DEFAULT_DIALECT, actions_to_path, path_plan
-
     dialect = get_input(workflow, title, "dialect") or DEFAULT_DIALECT
     fov = get_input(workflow, title, "fov") or None
-    path = actions_to_path(actions, dialect=dialect, size=size[::-1], fov_deg=fov, fps=fps)
-    return path_plan(path, (PLAN_SIZE, PLAN_SIZE))
+    return actions_to_path(actions, dialect=dialect, size=size[::-1], fov_deg=fov, fps=fps)
 
 
 def _node(workflow: dict, title: str) -> dict:

@@ -2,7 +2,7 @@
 
     python3 -m tools.make_refine_thumbnail
 
-An illustration, and the picture says so: no refiner made it. "refined" is a rendered scene of the trial world, "stage 1"
+An illustration, and the picture says so: no refiner made it. "refined" is a rendered scene of the tiny world, "stage 1"
 the same frames softened; view, names, curves and figures are the node's own code.
 """
 
@@ -16,23 +16,25 @@ from PIL import Image, ImageDraw, ImageFont
 from wm_core.camera import CameraPath, actions_to_path
 from wm_core.metrics import PairMeter
 from wm_core.rollout import PairView, draw_pair
+from wm_core.tiny_world import USUAL_FOCAL, make_scene, render
 
 from .make_thumbnail import BACK, DIM, GAP, INK, SIDE
 from .make_workflows import FOLDER
-from .trial_scene import HELD_OUT, make_scene, render
+from .tiny_graph import DIALECT, SEED
 
 FILE = FOLDER / "refine_and_compare.jpg"
 WIDTH = SIDE - 2 * GAP
 SIZE = (WIDTH * 704 // 1280 // 2 * 2, WIDTH)  # pixels of a frame, shaped like a film of the released model
 FPS = 16.0
-ACTIONS, DIALECT = "w-10,wd-20", "nvlabs-v1"
+ACTIONS = "w-10,wd-20"
 SHOWN = 17  # the frame whose wipe is shown: its line is right of the middle
-SOFTENED = 3  # pixels that become one and are drawn up again
+SOFTENED = 6  # pixels that become one and are drawn up again
 CHARTS = (44, 236)  # rows of the curves' picture: sharpness and change
 
 
 def main() -> None:
-    refined = render(make_scene(HELD_OUT), _path().c2w, SIZE, samples=2)
+    path = _path()
+    refined = render(make_scene(SEED), path.c2w, path.intrinsics, SIZE)
     draft = np.stack([_softened(frame) for frame in refined])
     meter = PairMeter()
     meter.add(torch.from_numpy(draft), torch.from_numpy(refined))
@@ -49,7 +51,8 @@ def main() -> None:
 
 
 def _path() -> CameraPath:
-    return actions_to_path(ACTIONS, dialect=DIALECT, size=SIZE)
+    focal = USUAL_FOCAL * SIZE[1]
+    return actions_to_path(ACTIONS, dialect=DIALECT, size=SIZE, intrinsics=(focal, focal, SIZE[1] / 2, SIZE[0] / 2))
 
 
 def _softened(frame: NDArray) -> NDArray:

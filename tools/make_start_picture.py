@@ -1,4 +1,4 @@
-"""Draw the demo's first frame, assets/start_picture.png: a scene of the trial world that it never saw.
+"""Draw the demo's first frame, assets/start_picture.png: a scene of the tiny world that its models never saw.
 
 python3 -m tools.make_start_picture
 """
@@ -10,14 +10,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from .trial_scene import HELD_OUT, make_scene, render
+from wm_core.tiny_world import USUAL_FOCAL, make_scene, render
 
-FILE = Path(__file__).resolve().parents[1] / "assets" / "start_picture.png"
-SIZE = (512, 768)  # shown to people; the demo scales it down to the model's 64 x 96
+from .tiny_graph import PICTURE, SEED, SIZE
+
+FILE = Path(__file__).resolve().parents[1] / "assets" / PICTURE
 
 
 def main() -> None:
-    picture = render(make_scene(HELD_OUT), np.eye(4)[None], SIZE, samples=3)[0]
+    height, width = SIZE
+    focal = USUAL_FOCAL * width
+    picture = render(make_scene(SEED), np.eye(4)[None], np.array([[focal, focal, width / 2, height / 2]]), SIZE)[0]
     Image.fromarray(picture).save(FILE, optimize=True)
     print(f"{FILE}: {FILE.stat().st_size:,} bytes")
 

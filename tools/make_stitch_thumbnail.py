@@ -1,4 +1,4 @@
-"""Make example_workflows/stitch_two_clips.jpg: the example run on the trial world, its frames and its seam.
+"""Make example_workflows/stitch_two_clips.jpg: the example run on the tiny world, its frames and its seam.
 
 python3 -m tools.make_stitch_thumbnail [--comfyui PATH]
 """
@@ -20,7 +20,7 @@ from .demo import START_PICTURE, fetch_video, get_input, read_frames
 from .make_thumbnail import BACK, COLUMNS, DIM, GAP, INK, SIDE
 from .make_workflows import FOLDER
 from .server import Server
-from .trial_graph import on_trial_world
+from .tiny_graph import on_tiny_world
 
 FILE = FOLDER / "stitch_two_clips.jpg"
 FRAMES = 6
@@ -29,14 +29,14 @@ AMBER = (240, 178, 70)
 
 
 def main(comfyui: str | None) -> None:
-    workflow = on_trial_world(json.loads((FOLDER / "api" / "stitch_two_clips.json").read_text(encoding="utf-8")))
+    workflow = on_tiny_world(json.loads((FOLDER / "api" / "stitch_two_clips.json").read_text(encoding="utf-8")))
     (seam_node,) = [number for number, node in workflow.items() if node["_meta"]["title"] == "The seam"]
     ready = host.prepare("host", comfyui)
     with Server(ready.folder) as server, Client(server.url) as client, tempfile.TemporaryDirectory() as folder:
         client.upload_image(START_PICTURE)
         prompt_id = client.queue(workflow)
         list(client.follow(prompt_id))
-        frames, times, (count, size, fps) = read_frames(fetch_video(client, prompt_id, Path(folder)), FRAMES)
+        frames, times, (count, size, fps) = read_frames(fetch_video(client, prompt_id, workflow, Path(folder)), FRAMES)
         (seam,) = client.history(prompt_id)["outputs"][seam_node]["images"]
         picture = Image.open(io.BytesIO(client.view(seam["filename"], seam["subfolder"], seam["type"]))).convert("RGB")
     lengths = get_input(workflow, "Image to video", "length"), get_input(workflow, "Continue video", "length")
@@ -83,7 +83,7 @@ def _write(sheet: Image.Image, top: int, actions: str) -> None:
     lines = [
         ("Two clips, one film, and the seam on show", 38, INK),
         (actions, 28, INK),
-        ("made with the trial world, a toy that ships with the pack", 24, DIM),
+        ("made with the tiny world, a toy that ships with the pack", 24, DIM),
     ]
     for text, points, colour in lines:
         draw.text((2 * GAP, top), text, fill=colour, font=ImageFont.load_default(points))

@@ -8,11 +8,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from .demo import draw_plan, get_input, load_workflow, read_frames
-from .trial_graph import on_trial_world
+from wm_core.camera import path_plan
+
+from .demo import PLAN_SIZE, camera_path, get_input, load_workflow, read_frames
+from .tiny_graph import on_tiny_world
 
 FILE = Path(__file__).resolve().parents[1] / "example_workflows" / "start.jpg"
 SIDE, GAP, COLUMNS = 800, 10, 3  # the template browser shows squares
@@ -21,7 +22,7 @@ BACK, INK, DIM = (24, 26, 31), (232, 234, 238), (150, 154, 162)
 
 def main(video: Path) -> None:
     frames, _, (_, size, fps) = read_frames(video, 6)
-    workflow = on_trial_world(load_workflow())
+    workflow = on_tiny_world(load_workflow())
     sheet = Image.new("RGB", (SIDE, SIDE), BACK)
     width = (SIDE - (COLUMNS + 1) * GAP) // COLUMNS
     height = width * size[1] // size[0]
@@ -30,7 +31,7 @@ def main(video: Path) -> None:
         sheet.paste(Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC), at)
     top = 2 * (height + GAP) + GAP
     plan_side = SIDE - top - GAP
-    plan = Image.fromarray(np.asarray(draw_plan(workflow, size, fps)))
+    plan = Image.fromarray(path_plan(camera_path(workflow, size, fps), (PLAN_SIZE, PLAN_SIZE)))
     sheet.paste(plan.resize((plan_side, plan_side), Image.Resampling.LANCZOS), (GAP, top))
     _write(sheet, (plan_side + 4 * GAP, top + 2 * GAP), get_input(workflow, "Camera", "actions"))
     sheet.save(FILE, quality=88)
@@ -45,8 +46,8 @@ def _write(sheet: Image.Image, at: tuple[int, int], actions: object) -> None:
         ("", 16, INK),
         (str(actions), 26, INK),
         ("", 90, INK),
-        ("made with the trial world,", 22, DIM),
-        ("a toy that ships with the pack", 22, DIM),
+        ("made with the tiny world,", 20, DIM),
+        ("a toy that ships with the pack", 20, DIM),
     ]
     x, y = at
     for text, points, colour in lines:

@@ -15,7 +15,7 @@ from tools.make_streaming_models import make_streaming_models
 from tools.make_tiny_gemma3 import FOLDERS, write_folder
 from tools.make_tiny_refiner import REFINERS, write_refiner
 from tools.server import Server
-from tools.trial_graph import on_trial_world
+from tools.tiny_graph import on_tiny_world
 
 LORA = "random_lora.safetensors"
 
@@ -40,11 +40,11 @@ def server(start_server, tmp_path_factory):
 
 
 def write_models(folder):
-    """A random LoRA of the trial world, the tiny models of both stages, and the file that shows them to a server."""
+    """A random LoRA of the tiny world, the tiny models of both stages, and the file that shows them to a server."""
     (folder / "loras").mkdir(parents=True)
     g = torch.Generator().manual_seed(0)
     weights = {}
-    for block in range(4):
+    for block in range(6):
         base = f"diffusion_model.blocks.{block}.attn.qkv"
         weights[f"{base}.lora_A.weight"] = torch.randn(4, 128, generator=g)
         weights[f"{base}.lora_B.weight"] = torch.randn(384, 4, generator=g) * 0.2
@@ -72,7 +72,7 @@ def client(server):
 
 @pytest.fixture
 def graph(client):
-    """The example workflow on the trial world, its start picture uploaded."""
+    """The example workflow on the tiny world, its start picture uploaded."""
     client.upload_image(ROOT / "assets" / "start_picture.png")
     workflow = json.loads((ROOT / "example_workflows" / "api" / "start.json").read_text())
-    return on_trial_world(workflow)
+    return on_tiny_world(workflow)

@@ -1,13 +1,16 @@
 """The demo from end to end: what was asked for is what comes out, and a failing run says why."""
 
+import re
+
 import av
+import numpy as np
 import pytest
 from PIL import Image
 
 from tools import host
-from tools.demo import INPUTS, Request, apply, load_workflow, run
+from tools.demo import INPUTS, TOY_TITLE, WORKFLOW, Request, apply, find_truth, load_workflow, make_sheet, run
 from tools.steps import StepError
-from tools.trial_graph import on_trial_world
+from tools.tiny_graph import SETTINGS, SIZE, on_tiny_world
 
 pytestmark = pytest.mark.host
 
@@ -25,14 +28,30 @@ def test_options_reach_the_video_and_the_contact_sheet(folder, tmp_path, capsys)
     (video,) = (tmp_path / "out").glob("*.mp4")
     with av.open(str(video)) as container:
         frames = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
-    assert len(frames) == 17 and frames[0].shape == (64, 96, 3)
+    assert len(frames) == 17 and frames[0].shape == (*SIZE, 3)
     red, green, blue = frames[0].mean((0, 1))
     assert blue > green > red, "the first frame is the given picture"
     sheet = Image.open(video.with_suffix(".png"))
     assert sheet.width >= 1000 and sheet.height >= 600 and len(sheet.getcolors(2**24)) > 500
     told = capsys.readouterr().out
     assert str(video) in told and str(video.with_suffix(".png")) in told
-    assert "step 2/2" in told and "yours is written on the sheet" in told
+    assert "step 2/2" in told and "knows these words and no others: red, orange" in told
+    assert "exact render" not in told, "of a picture of one's own no truth is known"
+
+
+def test_a_film_of_the_shipped_scene_is_shown_beside_the_truth(folder, tmp_path, capsys):
+    asked = {"actions": "l-8,w-8", "frames": 17, "steps": 2}
+    assert run(Request(**asked, out=tmp_path / "out"), folder) == 0
+    (video,) = (tmp_path / "out").glob("*.mp4")
+    told = capsys.readouterr().out
+    psnr = float(re.search(r"PSNR ([\d.]+) dB of the film against the exact render", told)[1])
+    assert psnr > 16, "the camera goes where the truth's does"
+    sheet = np.asarray(Image.open(video.with_suffix(".png")))
+    workflow = on_tiny_world(load_workflow())
+    apply(Request(**asked), workflow)
+    assert np.array_equal(sheet, np.asarray(make_sheet(video, workflow, find_truth(video, workflow), title=TOY_TITLE)))
+    apply(Request(actions="j-8,s-8"), workflow)
+    assert find_truth(video, workflow).psnr < psnr - 2, "the control: another camera's truth"
 
 
 def test_every_option_has_an_input_to_set():
@@ -45,7 +64,15 @@ def test_every_option_has_an_input_to_set():
             assert name in by_title[title]
             wanted = getattr(asked, option)
             assert wanted is None or by_title[title][name] == wanted
-    assert on_trial_world(load_workflow()), "the example graph has every title that the trial world sets"
+
+
+def test_every_setting_of_the_tiny_world_has_a_node_of_its_title():
+    known = {}
+    for name in ("start", "stitch_two_clips"):
+        workflow = load_workflow(WORKFLOW.with_name(f"{name}.json"))
+        known |= {node["_meta"]["title"]: node["inputs"] for node in on_tiny_world(workflow).values()}
+    for title, inputs in SETTINGS.items():
+        assert known[title].items() >= inputs.items(), title
 
 
 def test_a_failing_run_says_which_node_and_why(folder, tmp_path):

@@ -13,7 +13,7 @@ from test_server import decode, run, saved_videos
 
 from tools.client import Client
 from tools.demo import set_input
-from tools.trial_graph import on_trial_world
+from tools.tiny_graph import SIZE, on_tiny_world
 from wm_core.rollout import seam_report
 from wm_core.rollout.seam import VISIBLE_JUMP
 
@@ -23,8 +23,8 @@ TOTAL = FIRST + SECOND - OVERLAP
 
 
 def example():
-    """The workflow on the trial world."""
-    return on_trial_world(json.loads((ROOT / "example_workflows" / "api" / "stitch_two_clips.json").read_text()))
+    """The workflow on the tiny world."""
+    return on_tiny_world(json.loads((ROOT / "example_workflows" / "api" / "stitch_two_clips.json").read_text()))
 
 
 def number_of(graph, title):
@@ -50,7 +50,7 @@ def joined(server):
 
 def test_the_film_has_every_frame_of_both_clips_once(joined):
     frames, fps, report, _ = joined
-    assert frames.shape == (TOTAL, 64, 96, 3) and fps == 16
+    assert frames.shape == (TOTAL, *SIZE, 3) and fps == 16
     assert f"{FIRST} and {SECOND} frames became {TOTAL}" in report
     steps = np.abs(np.diff(frames.astype(float), axis=0)).mean((1, 2, 3))
     assert steps.min() > 0.3, "no frame is shown twice in a row"
