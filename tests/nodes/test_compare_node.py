@@ -7,7 +7,7 @@ import pytest
 import torch
 from rollout_nodes import frames_of
 from test_stitch_node import as_file, as_video
-from trial_clips import call
+from tiny_clips import call
 
 SIZE = (64, 96)
 FRAMES = 41  # two pieces

@@ -5,9 +5,8 @@ import logging
 import numpy as np
 import pytest
 import torch
-from cases import ROOT, assert_close
-
-VAE_FILE = ROOT / "assets/models/vae/sana_wm_trial_world_vae.safetensors"
+from cases import assert_close
+from tiny_clips import VAE_FILE, WORLD
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +38,7 @@ def picture(height, width):
 
 
 def to_video(nodes, vae, image, camera, width=96, height=64, length=33):
-    prompt = [[torch.ones(1, 2, 16), {"attention_mask": torch.ones(1, 2)}]]
+    prompt = [[torch.ones(1, 2, 48), {"attention_mask": torch.ones(1, 2)}]]
     node = nodes.conditioning.SanaWMImageToVideo
     return call(node, prompt, prompt, vae, image, camera, width, height, length)
 
@@ -52,7 +51,7 @@ def from_actions(nodes, actions="w-32", dialect="nvlabs-v1", **kwargs):
 def test_first_frame_is_the_picture_and_only_it_is_kept(nodes, vae):
     image = picture(64, 96)
     positive, negative, latent = to_video(nodes, vae, image, from_actions(nodes, image=image))
-    assert tuple(latent["samples"].shape) == (1, 16, 5, 16, 24)
+    assert tuple(latent["samples"].shape) == (1, 24, 5, 8, 12)
     assert_close(latent["samples"][:, :, :1], vae.encode((image * 255).round() / 255), 1e-6)
     assert not latent["samples"][:, :, 1:].any()
     mask = latent["noise_mask"]
@@ -115,7 +114,7 @@ def test_another_dialect_than_trained_is_a_warning(nodes, caplog):
     from sana_wm_pack.nodes.native import _compare_dialects
     from sana_wm_pack.wm_core.checkpoint import open_world
 
-    info = open_world(ROOT / "assets/models/diffusion_models/sana_wm_trial_world.safetensors").info
+    info = open_world(WORLD).info
     with caplog.at_level(logging.WARNING, "sana_wm"):
         for quiet in (None, "nvlabs-v1", "diffusers"):
             _compare_dialects(quiet, info)
@@ -153,7 +152,7 @@ def test_scheduler_takes_the_model_s_shift_unless_told(nodes):
     from sana_wm_pack.wm_core.checkpoint import open_world
     from sana_wm_pack.wm_core.sampling import released_schedule
 
-    model = world_model(open_world(ROOT / "assets/models/diffusion_models/sana_wm_trial_world.safetensors"))
+    model = world_model(open_world(WORLD))
     scheduler = nodes.sampling.SanaWMScheduler
     assert_close(call(scheduler, 6, 0.0, model)[0], released_schedule(6, 4.0), 1e-7)
     assert_close(call(scheduler, 6, 8.0, model)[0], released_schedule(6, 8.0), 1e-7)
@@ -174,7 +173,7 @@ def test_a_queued_prompt_notes_what_its_outputs_are_made_with(nodes, pack, host_
     from sana_wm_pack.nodes.record import note_models
     from sana_wm_pack.wm_core.errors import CheckpointError, ConfigError
 
-    source = ROOT / "assets/models/diffusion_models/sana_wm_trial_world.safetensors"
+    source = WORLD
     folder = host_folders / "models" / "diffusion_models"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / source.name).symlink_to(source)

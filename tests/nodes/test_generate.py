@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from cases import ROOT, assert_close
+from cases import assert_close
 from rollout_nodes import CHUNKS, LENGTH, SIZE, camera, cancelled_after, extend, frames_of, generate, picture, run_node
 from test_native import GivenNoise
+from tiny_clips import VAE_FILE
 
 from tools.make_streaming_models import STREAMING_WORLD
 
@@ -262,7 +263,7 @@ def test_bad_input_is_one_clear_error_and_leaves_nothing(parts, told, host_folde
 
     model, vae, prompt, _ = parts
     if options.get("vae") == "dense":
-        vae = native.video_vae(*open_vae(ROOT / "assets" / "models" / "vae" / "sana_wm_trial_world_vae.safetensors"))
+        vae = native.video_vae(*open_vae(VAE_FILE))
     inputs = {
         "model": model, "vae": vae, "positive": prompt, "camera": camera(), "seed": 1, "length": 25, **SIZE,
         "save_prefix": "bad/film", "resume": "auto", "image": picture(),

@@ -7,9 +7,7 @@ import av
 import numpy as np
 import pytest
 import torch
-from trial_clips import call, path_of, trial_world
-
-SIZE = (64, 96)
+from tiny_clips import SIZE, call, path_of, tiny_world
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +19,7 @@ def nodes(pack):
 
 @pytest.fixture(scope="module")
 def world(pack):
-    return trial_world()
+    return tiny_world()
 
 
 @pytest.fixture(scope="module")
@@ -246,7 +244,7 @@ def test_a_video_that_the_host_has_cut_is_joined_as_cut(nodes, given, decoded, t
         ({"vae": None}, "first is a latent and no vae is connected; connect Load LTX-2 Video VAE, or give a video"),
         ({"overlap": 40}, "overlap must be 0 to 33 frames for clips of 33 and 41 frames, got 40"),
         ({"rule": "wipe"}, "rule must be one of blend, cut, got 'wipe'"),
-        ({"second": {"samples": torch.zeros(1, 16, 5, 8, 8)}}, "one picture size, got 96 x 64 and 32 x 32; resize"),
+        ({"second": {"samples": torch.zeros(1, 24, 5, 8, 8)}}, "one picture size, got 224 x 128 and 64 x 64; resize"),
         ({"second": {"samples": torch.zeros(1, 4, 8, 8)}}, r"second must be a video, got a latent \(1, 4, 8, 8\)"),
     ],
 )

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from trial_clips import call
+from tiny_clips import call
 
 SIZE = (64, 112)
 

@@ -1,4 +1,4 @@
-"""Clips of the trial world made through the host's own sampling, as a graph would make them."""
+"""Clips of the tiny world made through the host's own sampling, as a graph would make them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ import numpy as np
 import torch
 from cases import ROOT
 
-from tools.trial_scene import FOCAL, HELD_OUT, SIZE, make_scene, render
-
 MODELS = ROOT / "assets/models"
-WORLD = MODELS / "diffusion_models/sana_wm_trial_world.safetensors"
-VAE_FILE = MODELS / "vae/sana_wm_trial_world_vae.safetensors"
-PROMPT = MODELS / "sana_wm_text/sana_wm_trial_world_prompt.safetensors"
+WORLD = MODELS / "diffusion_models/sana_wm_tiny_world.safetensors"
+VAE_FILE = MODELS / "vae/sana_wm_tiny_world_vae.safetensors"
+TEXT_FILE = MODELS / "text_encoders/sana_wm_tiny_world_text.safetensors"
+SIZE = (128, 224)  # pixels (h, w) that the models were trained at
 
 
 def call(node, *args, **kwargs):
@@ -24,13 +23,20 @@ def call(node, *args, **kwargs):
 
 
 @dataclass(frozen=True, eq=False)
-class TrialWorld:
-    """The trial world's models in the host."""
+class TinyWorld:
+    """The tiny world's models in the host."""
 
     model: object
     vae: object
-    prompt: list
+    clip: object
     sigmas: torch.Tensor
+
+    def prompt(self, scene=0):
+        """The words of a held-out scene, encoded."""
+        from sana_wm_pack.nodes.text import encode_prompt
+
+        with torch.inference_mode():
+            return encode_prompt(self.clip, scene_of(scene).prompt("day"))
 
     def sample(self, positive, negative, latent, seed=0):
         """A LATENT from SamplerCustomAdvanced with core's euler and guider."""
@@ -45,16 +51,19 @@ class TrialWorld:
 
     def start(self, nodes, scene=0, actions="w-32", length=33, seed=0):
         """(LATENT, camera) of a clip that starts at a held-out scene."""
-        camera = path_of(actions)
-        picture = torch.from_numpy(render(make_scene(HELD_OUT + scene), camera.c2w[:1]).astype(np.float32) / 255)
+        from sana_wm_pack.wm_core.tiny_world import render
+
+        camera, prompt = path_of(actions), self.prompt(scene)
+        first = render(scene_of(scene), camera.c2w[:1], camera.intrinsics[:1], SIZE)
+        picture = torch.from_numpy(first.astype(np.float32) / 255)
         node = nodes.conditioning.SanaWMImageToVideo
-        out = call(node, self.prompt, self.prompt, self.vae, picture, camera, SIZE[1], SIZE[0], length)
+        out = call(node, prompt, prompt, self.vae, picture, camera, SIZE[1], SIZE[0], length)
         return self.sample(*out, seed=seed), camera
 
     def go_on(self, nodes, previous, camera, actions="w-32", length=33, anchor=2, seed=1):
-        """(LATENT, camera, overlap) of the clip that follows."""
-        node = nodes.continue_clip.SanaWMContinueVideo
-        out = call(node, self.prompt, self.prompt, self.vae, previous, camera, path_of(actions), length, anchor)
+        """(LATENT, camera, overlap) of the clip that follows one of the first scene."""
+        node, prompt = nodes.continue_clip.SanaWMContinueVideo, self.prompt()
+        out = call(node, prompt, prompt, self.vae, previous, camera, path_of(actions), length, anchor)
         return self.sample(*out[:3], seed=seed), out[3], out[4]
 
     def frames(self, latent):
@@ -65,21 +74,28 @@ class TrialWorld:
 
 
 def path_of(actions):
+    """A camera that starts with the view of a scene."""
     from sana_wm_pack.wm_core.camera import actions_to_path
+    from sana_wm_pack.wm_core.tiny_world import USUAL_FOCAL
 
-    focal = FOCAL * SIZE[1]
+    focal = USUAL_FOCAL * SIZE[1]
     intrinsics = (focal, focal, SIZE[1] / 2, SIZE[0] / 2)
     return actions_to_path(actions, dialect="nvlabs-v1", size=SIZE, intrinsics=intrinsics)
 
 
-def trial_world():
+def scene_of(number):
+    from sana_wm_pack.wm_core.tiny_world import HELD_OUT, make_scene
+
+    return make_scene(HELD_OUT + number)
+
+
+def tiny_world():
     from sana_wm_pack.nodes.native import video_vae, world_model
+    from sana_wm_pack.nodes.text import load_text_encoder
     from sana_wm_pack.wm_core.checkpoint import open_vae, open_world
     from sana_wm_pack.wm_core.sampling import released_schedule
-    from sana_wm_pack.wm_core.text import load_embedding
 
     opened = open_world(WORLD)
-    embedding = load_embedding(PROMPT)
-    prompt = [[embedding.embedding, {"attention_mask": embedding.mask}]]
     sigmas = released_schedule(opened.info.sampling.steps, opened.info.sampling.shift)
-    return TrialWorld(world_model(opened), video_vae(*open_vae(VAE_FILE)), prompt, sigmas)
+    clip = load_text_encoder(str(TEXT_FILE), device="cpu")
+    return TinyWorld(world_model(opened), video_vae(*open_vae(VAE_FILE)), clip, sigmas)
