@@ -1,75 +1,91 @@
-"""assets/models: the trial world says what it is, and its files are what tools/stamp_trial_world.py writes."""
+"""assets/models: every file says what it is, all open with the ordinary loaders, fit each other and are what is exported."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 from cases import ROOT
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
-from tools import stamp_trial_world
+from tools.tiny_world.export import VAES, WORLDS, export_set, unpack_set
+from tools.tiny_world.settings import load_settings
 from wm_core.checkpoint import load_video_vae, load_world_model, open_vae, open_world
 from wm_core.config import DIFFUSERS, SamplingConfig
+from wm_core.text import stated_config
 
 MODELS = ROOT / "assets" / "models"
-WORLD = MODELS / "diffusion_models" / "sana_wm_trial_world.safetensors"
-VAE = MODELS / "vae" / "sana_wm_trial_world_vae.safetensors"
+FILES = sorted(path.relative_to(MODELS).as_posix() for path in MODELS.rglob("*.safetensors"))
+SETTINGS = load_settings()
+WORLD_FILES = {path: (variant, steps) for path, variant, steps in WORLDS.values() if path in FILES}
+VAE_FILES = {path: stage.startswith("causal") for stage, path in VAES.items() if path in FILES}
+TEXT_FILES = [path for path in FILES if path.startswith("text_encoders/")]
+LARGEST = 40e6  # bytes of all files together
 
 
-def stated(path) -> dict[str, str]:
-    with safe_open(path, framework="pt") as f:
+def stated(path: str) -> dict[str, str]:
+    with safe_open(MODELS / path, framework="pt") as f:
         return f.metadata()
 
 
-def test_trial_world_says_what_it_is():
-    metadata = stated(WORLD)
-    assert metadata["sana_wm.format"] == "1" and metadata["sana_wm.variant"] == "bidirectional"
-    assert metadata["sana_wm.reference"] == "diffusers"
-    assert json.loads(metadata["sana_wm.sampling"]) == {"steps": 6, "cfg": 1.0, "shift": 4.0, "dialect": "nvlabs-v1"}
-    assert "toy" in metadata["modelspec.title"] and metadata["modelspec.license"] == "Apache-2.0"
+def test_the_dense_set_is_there_and_nothing_that_no_tool_makes():
+    assert WORLDS["world"][0] in WORLD_FILES and VAES["decoder"] in VAE_FILES and len(TEXT_FILES) == 1
+    assert set(FILES) == {*WORLD_FILES, *VAE_FILES, *TEXT_FILES}
+    assert sum((MODELS / path).stat().st_size for path in FILES) <= LARGEST
 
 
-def test_open_world_honours_what_it_says():
-    opened = open_world(WORLD)
+@pytest.mark.parametrize("path", FILES)
+def test_a_file_says_what_it_is(path):
+    metadata = stated(path)
+    assert metadata["sana_wm.format"] == "1" and metadata["modelspec.license"] == "Apache-2.0"
+    assert "toy" in metadata["modelspec.title"] and "toy" in metadata["modelspec.description"].lower()
+
+
+@pytest.mark.parametrize("path", WORLD_FILES)
+def test_a_world_opens_as_what_it_says(path):
+    variant, steps = WORLD_FILES[path]
+    opened = open_world(MODELS / path)
     info, config = opened.info, opened.config
-    assert config.reference == DIFFUSERS
-    assert info.sampling == SamplingConfig(steps=6, cfg=1.0, shift=4.0, dialect="nvlabs-v1")
-    assert (info.variant, info.source, info.name) == ("bidirectional", "file metadata", "sana_wm_trial_world")
-    written = json.loads(stated(WORLD)["sana_wm.config"])
-    assert (config.depth, config.hidden_size, config.head_dim) == (4, 128, 32)
+    assert (info.variant, info.source, info.name) == (variant, "file metadata", (MODELS / path).stem)
+    sampling = SamplingConfig(steps=steps, cfg=1.0, shift=SETTINGS.world.shift, fps=16.0, dialect="nvlabs-v1")
+    assert info.sampling == sampling
+    assert config == SETTINGS.world.model and config.reference == DIFFUSERS
+    assert open_world(MODELS / path, reference="nvlabs").config.reference.name == "nvlabs", "the user's choice wins"
+    written = json.loads(stated(path)["sana_wm.config"])
     assert (config.num_heads, config.patch_size) == (written["num_attention_heads"], tuple(written["patch_size"]))
 
 
-def test_trial_world_and_vae_fit_each_other():
-    vae = open_vae(VAE)[1]
-    assert vae.latent_channels == open_world(WORLD).config.in_channels == 16
-    assert (vae.stride.t, vae.stride.h, vae.stride.w) == (8, 4, 4)
+@pytest.mark.parametrize("path", VAE_FILES)
+def test_a_vae_opens_as_what_it_says(path):
+    config = open_vae(MODELS / path)[1]
+    assert config == replace(SETTINGS.vae.model, decoder_causal=VAE_FILES[path])
+    assert (config.stride.t, config.stride.h, config.stride.w) == (8, 8, 8)
 
 
-@pytest.mark.parametrize(("load", "path"), [(load_world_model, WORLD), (load_video_vae, VAE)])
-def test_trial_models_load_as_float32(load, path):
-    tensors = load(path).state_dict()
-    stored = load_file(path)
+def test_worlds_vaes_and_text_fit_each_other():
+    channels = {open_world(MODELS / path).config.in_channels for path in WORLD_FILES}
+    assert channels == {open_vae(MODELS / path)[1].latent_channels for path in VAE_FILES} == {24}
+    widths = {open_world(MODELS / path).config.caption_channels for path in WORLD_FILES}
+    assert widths == {stated_config(MODELS / path).hidden_size for path in TEXT_FILES} == {48}
+
+
+@pytest.mark.parametrize("path", [*WORLD_FILES, *VAE_FILES])
+def test_models_load_as_float32(path):
+    load = load_world_model if path in WORLD_FILES else load_video_vae
+    tensors, stored = load(MODELS / path).state_dict(), load_file(MODELS / path)
     assert all(t.dtype == torch.float32 and t.isfinite().all() for t in tensors.values())
-    assert all(
-        torch.equal(t.flatten(), stored[name].float().flatten()) for name, t in tensors.items() if name in stored
-    )
+    assert set(tensors) <= set(stored)
+    for name, tensor in tensors.items():
+        assert torch.equal(tensor.flatten(), stored[name].float().flatten()), name
 
 
-def test_stamping_the_export_again_gives_the_same_files(tmp_path, monkeypatch):
-    for part, path, key in (("transformer", WORLD, "sana_wm.config"), ("vae", VAE, "sana_wm.vae_config")):
-        folder = tmp_path / "export" / part
-        folder.mkdir(parents=True)
-        save_file(load_file(path), folder / "diffusion_pytorch_model.safetensors")
-        (folder / "config.json").write_text(stated(path)[key])
-    monkeypatch.setattr(stamp_trial_world, "ASSETS", tmp_path / "assets" / "models")
-    stamp_trial_world.main(tmp_path / "export")
-    files = sorted(p.relative_to(MODELS) for p in MODELS.rglob(f"{stamp_trial_world.NAME}*.safetensors"))
-    assert files == sorted(
-        p.relative_to(stamp_trial_world.ASSETS) for p in stamp_trial_world.ASSETS.rglob("*.safetensors")
-    )
-    for file in files:
-        assert (stamp_trial_world.ASSETS / file).read_bytes() == (MODELS / file).read_bytes(), file
+def test_exporting_what_was_loaded_gives_the_same_files(tmp_path):
+    unpack_set(SETTINGS, tmp_path / "checkpoints")
+    written = export_set(SETTINGS, tmp_path / "checkpoints", tmp_path / "models")
+    assert {path.relative_to(tmp_path / "models").as_posix() for path in written} == {*WORLD_FILES, *VAE_FILES}
+    for path in written:
+        original = MODELS / path.relative_to(tmp_path / "models")
+        assert path.read_bytes() == original.read_bytes(), original.name

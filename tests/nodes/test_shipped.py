@@ -21,7 +21,7 @@ def test_every_shipped_model_is_found_under_its_kind(shipped, host_folders):
     for file in files:
         kind, _, name = file.relative_to(shipped.MODELS).as_posix().partition("/")
         assert folder_paths.get_full_path(kind, name) == str(file)
-        assert kind == "sana_wm_text" or name in folder_paths.get_filename_list(kind)
+        assert name in folder_paths.get_filename_list(kind)
 
 
 def test_a_users_file_of_the_same_name_comes_first(shipped, host_folders):
