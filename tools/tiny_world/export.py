@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -19,10 +20,12 @@ from ..reproducible import write_safetensors
 from .camera_scores import DIALECT
 from .clips import FPS
 from .settings import Settings, WorldSettings
+from .text import TEXT_FILE
 from .training import load_modules
 
 MODELS = Path(__file__).resolve().parents[2] / "assets" / "models"
 NAME = "sana_wm_tiny_world"
+TEXT = f"text_encoders/{NAME}_text.safetensors"
 VAES = {"decoder": f"vae/{NAME}_vae.safetensors", "causal_decoder": f"vae/{NAME}_causal_vae.safetensors"}
 WORLDS = {  # stage -> file, variant, steps it is sampled with
     "world": (f"diffusion_models/{NAME}.safetensors", "bidirectional", 6),
@@ -103,6 +106,7 @@ def full_config_json(config: DiTConfig) -> dict:
 def unpack_set(settings: Settings, folder: Path, models: Path = MODELS) -> None:
     """Checkpoints from the exported files, for training to go on from on a machine that has none. fp16 as they are."""
     folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(models / TEXT, folder / TEXT_FILE)
     for stage, path in VAES.items():
         if (models / path).is_file():
             vae = load_video_vae(models / path)

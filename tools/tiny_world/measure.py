@@ -21,7 +21,7 @@ from wm_core.vae import VideoVAE
 
 from .camera_scores import acted, camera_scores, held_out_scenes, wanted_clips
 from .clips import FPS
-from .export import MODELS, NAME, VAES, WORLDS
+from .export import MODELS, TEXT, VAES, WORLDS
 from .generate import MakeClips, causal_latents, dense_latents, pixels, start, streamed_latents
 from .long_film import long_film
 from .pose import pose_error
@@ -34,7 +34,6 @@ SCORES = Path(__file__).with_name("scores.json")
 SCENES = 8
 PATH_SCENES = 3
 LONG_SCENES = 4
-TEXT = f"text_encoders/{NAME}_text.safetensors"
 MIXED = ("wl-16,d-16", "i-10,wa-22", "sj-16,none-4,wk-12")
 ORBITS = (("orbit-left", 40.0), ("orbit-right", 40.0))
 

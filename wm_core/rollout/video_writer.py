@@ -41,7 +41,8 @@ class VideoWriter:
         if size[0] % 2 or size[1] % 2:
             raise ShapeError(f"H.264 needs an even height and width, got {size[0]} x {size[1]}; choose multiples of 2")
         self.path, self.size, self.fps, self.frames = Path(path), size, fps, done
-        self._options = {"crf": str(crf), "preset": "medium", "bf": "0", "g": "1000", "sc_threshold": "0"}
+        # mbtree off: on some processors its fast code gives other bits for the same frames from one time to the next
+        self._options = {"crf": str(crf), "preset": "medium", "bf": "0", "g": "1000", "sc_threshold": "0", "mbtree": "0"}
         self._av = import_av()
         if done:
             os.truncate(self.path, _end_of_frame(self.path, done))
