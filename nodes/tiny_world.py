@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ..wm_core.camera import CameraPath, field_of_view_deg, fit_crop, preset_path
 from ..wm_core.errors import ConfigError
-from ..wm_core.tiny_world import HELD_OUT, TIMES, USUAL_FOCAL, light_between, make_scene, rendered
+from ..wm_core.tiny_world import HELD_OUT, TIMES, light_between, make_scene, rendered, usual_intrinsics
 from .bridge import collected
 from .compat import check_choice
 from .types import Camera
@@ -81,9 +81,7 @@ class SanaWMTinyWorld(io.ComfyNode):
 
 def _first_view(size: tuple[int, int]) -> CameraPath:
     """The camera that most training clips start with."""
-    height, width = size
-    focal = USUAL_FOCAL * width
-    return preset_path("hold", frames=1, size=size, intrinsics=(focal, focal, width / 2, height / 2))
+    return preset_path("hold", frames=1, size=size, intrinsics=usual_intrinsics(size))
 
 
 def _check_memory(path: CameraPath) -> None:

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from wm_core.camera import CameraPath, actions_to_path
 from wm_core.metrics import PairMeter
 from wm_core.rollout import PairView, draw_pair
-from wm_core.tiny_world import USUAL_FOCAL, make_scene, render
+from wm_core.tiny_world import make_scene, render, usual_intrinsics
 
 from .make_thumbnail import BACK, DIM, GAP, INK, SIDE
 from .make_workflows import FOLDER
@@ -51,8 +51,7 @@ def main() -> None:
 
 
 def _path() -> CameraPath:
-    focal = USUAL_FOCAL * SIZE[1]
-    return actions_to_path(ACTIONS, dialect=DIALECT, size=SIZE, intrinsics=(focal, focal, SIZE[1] / 2, SIZE[0] / 2))
+    return actions_to_path(ACTIONS, dialect=DIALECT, size=SIZE, intrinsics=usual_intrinsics(SIZE))
 
 
 def _softened(frame: NDArray) -> NDArray:

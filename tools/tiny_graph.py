@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import copy
 import math
+from pathlib import Path
 
 from wm_core.tiny_world import HELD_OUT, USUAL_FOCAL, make_scene
+
+from .tiny_world.files import DIALECT, TEXT, VAES, WORLDS
 
 SEED = HELD_OUT + 30  # the scene of assets/start_picture.png
 SIZE = (128, 224)  # pixels (h, w) that the models were trained at
 FRAMES = 33
-DIALECT = "nvlabs-v1"
 ACTIONS = "w-10,wl-14,a-8"  # forward, on while turning right, a step to the left; nothing is in the way
 PICTURE = "start_picture.png"
-WORLD, VAE, TEXT = (f"sana_wm_tiny_world{part}.safetensors" for part in ("", "_vae", "_text"))
 _VIEW = {"dialect": DIALECT, "fov": math.degrees(2 * math.atan(0.5 / USUAL_FOCAL))}
 SETTINGS = {  # title -> inputs; what the files' metadata say they were trained for
-    "World model": {"file": WORLD},
-    "Video VAE": {"file": VAE},
-    "Text encoder": {"file": TEXT},
+    "World model": {"file": Path(WORLDS["world"].path).name},
+    "Video VAE": {"file": Path(VAES["decoder"]).name},
+    "Text encoder": {"file": Path(TEXT).name},
     "Prompt": {"text": make_scene(SEED).prompt("day")},
     "Start picture": {"image": PICTURE},
     "Camera": {"actions": ACTIONS, **_VIEW},

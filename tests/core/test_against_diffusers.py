@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from cases import ROOT, assert_close
+from cases import assert_close
 from safetensors import safe_open
 
 from tools.make_tiny_checkpoints import NOT_IN_DIFFUSERS, diffusers_world_name
 from tools.tiny_world.camera_scores import acted
-from tools.tiny_world.export import WORLDS
+from tools.tiny_world.files import MODELS, WORLDS
 from wm_core.camera import build_conditions
 from wm_core.checkpoint import load_world_model
 from wm_core.checkpoint.layouts import fit_world_weights
@@ -44,7 +44,7 @@ CONFIGS = {
     "no_softmax_odd_taps": Settings(2, hidden=80, head=40, every=4, patch=(1, 1, 1), mlp=2.5, taps=3),
 }
 SHAPE = (2, 6, 5, 4, 6)
-SHIPPED = [file for path, _, _ in WORLDS.values() if (file := ROOT / "assets" / "models" / path).is_file()]
+SHIPPED = [file for world in WORLDS.values() if (file := MODELS / world.path).is_file()]
 
 
 def reference_model(s):

@@ -7,20 +7,19 @@ from dataclasses import replace
 
 import pytest
 import torch
-from cases import ROOT
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from tools.tiny_world.export import VAES, WORLDS, export_set, unpack_set
+from tools.tiny_world.export import export_set, unpack_set
+from tools.tiny_world.files import MODELS, VAES, WORLDS
 from tools.tiny_world.settings import load_settings
 from wm_core.checkpoint import load_video_vae, load_world_model, open_vae, open_world
 from wm_core.config import DIFFUSERS, SamplingConfig
 from wm_core.text import stated_config
 
-MODELS = ROOT / "assets" / "models"
 FILES = sorted(path.relative_to(MODELS).as_posix() for path in MODELS.rglob("*.safetensors"))
 SETTINGS = load_settings()
-WORLD_FILES = {path: (variant, steps) for path, variant, steps in WORLDS.values() if path in FILES}
+WORLD_FILES = {file.path: file for file in WORLDS.values() if file.path in FILES}
 VAE_FILES = {path: stage.startswith("causal") for stage, path in VAES.items() if path in FILES}
 TEXT_FILES = [path for path in FILES if path.startswith("text_encoders/")]
 LARGEST = 40e6  # bytes of all files together
@@ -32,7 +31,7 @@ def stated(path: str) -> dict[str, str]:
 
 
 def test_the_dense_set_is_there_and_nothing_that_no_tool_makes():
-    assert WORLDS["world"][0] in WORLD_FILES and VAES["decoder"] in VAE_FILES and len(TEXT_FILES) == 1
+    assert WORLDS["world"].path in WORLD_FILES and VAES["decoder"] in VAE_FILES and len(TEXT_FILES) == 1
     assert set(FILES) == {*WORLD_FILES, *VAE_FILES, *TEXT_FILES}
     assert sum((MODELS / path).stat().st_size for path in FILES) <= LARGEST
 
@@ -46,11 +45,10 @@ def test_a_file_says_what_it_is(path):
 
 @pytest.mark.parametrize("path", WORLD_FILES)
 def test_a_world_opens_as_what_it_says(path):
-    variant, steps = WORLD_FILES[path]
-    opened = open_world(MODELS / path)
+    file, opened = WORLD_FILES[path], open_world(MODELS / path)
     info, config = opened.info, opened.config
-    assert (info.variant, info.source, info.name) == (variant, "file metadata", (MODELS / path).stem)
-    sampling = SamplingConfig(steps=steps, cfg=1.0, shift=SETTINGS.world.shift, fps=16.0, dialect="nvlabs-v1")
+    assert (info.variant, info.source, info.name) == (file.variant, "file metadata", (MODELS / path).stem)
+    sampling = SamplingConfig(steps=file.steps, cfg=1.0, shift=SETTINGS.world.shift, fps=16.0, dialect="nvlabs-v1")
     assert info.sampling == sampling
     assert config == SETTINGS.world.model and config.reference == DIFFUSERS
     assert open_world(MODELS / path, reference="nvlabs").config.reference.name == "nvlabs", "the user's choice wins"

@@ -8,6 +8,7 @@ from tiny import random_world
 
 from tools.make_tiny_checkpoints import TINY_WORLD
 from tools.tiny_world.export import export_world
+from tools.tiny_world.files import WorldFile
 from tools.tiny_world.settings import load_settings
 from wm_core.checkpoint import load_world_model
 
@@ -17,7 +18,7 @@ def test_an_exported_world_opens_whatever_its_patches(patch, tmp_path):
     world = random_world(replace(TINY_WORLD, patch_size=patch), dtype=torch.float16)
     torch.save({"modules": {"average": world.float().state_dict()}}, tmp_path / "world.pt")
     recipe = replace(load_settings().world, model=world.config)
-    file = export_world(recipe, tmp_path / "world.pt", tmp_path / "any.safetensors", "bidirectional", 6)
+    file = export_world(recipe, tmp_path / "world.pt", tmp_path, WorldFile("any.safetensors", "bidirectional", 6))
     loaded = load_world_model(file)
     assert loaded.config == replace(world.config, reference=recipe.model.reference)
     for name, tensor in loaded.state_dict().items():

@@ -12,7 +12,7 @@ from tiny import random_world
 from tools.make_tiny_checkpoints import TINY_VAE, TINY_WORLD
 from tools.tiny_world.muon import Muon, orthogonal
 from tools.tiny_world.settings import Rates, load_settings
-from tools.tiny_world.train_student import detached, learn_rollout, split
+from tools.tiny_world.train_student import detached, learn_rollout
 from tools.tiny_world.train_world import Batch, begun_world, draw_given, draw_sigma, flow_loss
 from tools.tiny_world.training import Stage
 from wm_core.dit import WorldConditions
@@ -179,7 +179,7 @@ def test_noise_levels_are_whole_thousandths_and_one_a_chunk():
 def test_a_rollout_reaches_every_weight_also_those_that_only_write_the_state():
     world = random_world(TINY_WORLD, dtype=torch.float32)
     random = torch.Generator().manual_seed(0)
-    losses = list(learn_rollout(world, split(tiny_batch(9), random), random))
+    losses = list(learn_rollout(world, tiny_batch(9), random))
     assert len(losses) == 3
     silent = [name for name, p in world.named_parameters() if p.grad is None or not p.grad.abs().sum()]
     assert not silent
@@ -187,8 +187,8 @@ def test_a_rollout_reaches_every_weight_also_those_that_only_write_the_state():
 
 def test_detached_state_has_the_same_values():
     world = random_world(TINY_WORLD, dtype=torch.float32)
-    chunk = split(tiny_batch(3), torch.Generator().manual_seed(0))[0]
-    _, state = world(chunk.latents, torch.zeros(2, 3), chunk.cond, past=world.begin())
+    batch = tiny_batch(3)
+    _, state = world(batch.latents, torch.zeros(2, 3), batch.cond, past=world.begin())
     still = detached(state)
     assert state.blocks[0].mixer.kv.requires_grad and not still.blocks[0].mixer.kv.requires_grad
     assert torch.equal(state.blocks[0].mixer.kv, still.blocks[0].mixer.kv) and still.frames == 3

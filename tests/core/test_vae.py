@@ -8,11 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from cases import GOLDEN, ROOT, assert_close, needs_diffusers
+from cases import GOLDEN, assert_close, needs_diffusers
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from tools.tiny_world.export import VAES
+from tools.tiny_world.files import MODELS, VAES
 from wm_core.checkpoint import load_video_vae
 from wm_core.config import RELEASED_VAE, VAEConfig
 from wm_core.errors import ConfigError, ShapeError
@@ -54,7 +54,7 @@ WIDENED = VAEConfig(  # widths change in residual blocks, kinds differ by side, 
     scaling_factor=0.7,
     encoder_spatial_padding_mode="reflect",
 )
-SHIPPED = [file for path in VAES.values() if (file := ROOT / "assets" / "models" / path).is_file()]
+SHIPPED = [file for path in VAES.values() if (file := MODELS / path).is_file()]
 CONFIGS = {
     "released-like": TINY,
     "causal": replace(TINY, decoder_causal=True, patch_size=2, decoder_layers_per_block=(2, 0, 1, 1)),
@@ -263,7 +263,7 @@ def test_config_refuses_what_this_vae_does_not_have(change, text):
 
 
 def test_shipped_vae_keeps_a_picture_it_never_saw():
-    vae = load_video_vae(ROOT / "assets" / "models" / VAES["decoder"])
+    vae = load_video_vae(MODELS / VAES["decoder"])
     video = boxes_under_a_sky(frames=9, height=128, width=192)
     again = vae.decode(vae.encode(video * 2 - 1)).add(1).div(2).clamp(0, 1)
     psnr = -10 * torch.log10((again - video).square().mean())

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from ..tiny_world.files import DIALECT, TEXT, VAES, WORLDS
 from ..workflows import NOTE, Group, Link, Node
 
 SEED = 900_004
 FRAMES = 97
 SIZE = (128, 224)  # (h, w)
 ACTIONS = "w-20,wl-24,none-4,j-24,sd-24"
-DIALECT = "nvlabs-v1"
-WORLD, VAE, TEXT = (f"sana_wm_tiny_world_{part}.safetensors" for part in ("streaming", "causal_vae", "text"))
+WORLD, VAE, ENCODER = (Path(file).name for file in (WORLDS["student"].path, VAES["causal_decoder"], TEXT))
 
 NOTE_TEXT = """### The tiny world: try everything in a minute
 
@@ -33,7 +35,7 @@ def tiny_world() -> tuple[list[Node], list[Group]]:
     nodes = [
         Node("world", "SanaWMModelLoader", "World model", (80, 760), (400, 195), {"file": WORLD, "weight_dtype": "auto", "variant": "auto", "reference": "auto"}),
         Node("vae", "SanaWMVAELoader", "Video VAE", (80, 1015), (400, 60), {"file": VAE}),
-        Node("encoder", "SanaWMTextEncoderLoader", "Text encoder", (80, 1135), (400, 90), {"file": TEXT, "device": "default"}),
+        Node("encoder", "SanaWMTextEncoderLoader", "Text encoder", (80, 1135), (400, 90), {"file": ENCODER, "device": "default"}),
         Node("scene", "SanaWMTinyWorld", "Scene", (540, 190), (440, 220), scene),
         Node("camera", "SanaWMCameraFromActions", "Camera", (540, 480), (440, 240), {"actions": ACTIONS, "dialect": DIALECT, "fov": Link("scene", 1), "image": Link("scene", 0), "fps": 16.0, "translation_speed": 0.0, "rotation_speed": 0.0}),
         Node("prompt", "SanaWMTextEncode", "Prompt", (540, 790), (440, 130), {"clip": Link("encoder"), "text": Link("scene", 2), "instruction": True}),

@@ -15,10 +15,12 @@ import argparse
 from functools import partial
 from pathlib import Path
 
+from .drafts import make_drafts
 from .export import export_set, unpack_set
 from .latents import encode_clips
 from .measure import PARTS, measure
 from .settings import CONFIG, load_settings
+from .train_refiner import train_refiner
 from .train_student import train_student
 from .train_text import train_text
 from .train_vae import train_decoder, train_vae
@@ -32,6 +34,7 @@ STAGES = {
     "world": train_world,
     "causal-world": partial(train_world, causal=True),
     "student": train_student,
+    "refiner": train_refiner,
 }
 
 
@@ -43,6 +46,8 @@ def main() -> None:
         STAGES[options.stage](settings, folder, options.minutes, options.of, options.device)
     elif options.command == "encode":
         encode_clips(settings, folder, options.set, options.seeds, options.frames or settings.frames)
+    elif options.command == "drafts":
+        make_drafts(settings, folder, options.set, options.clips)
     elif options.command == "measure":
         measure(settings, options.parts)
     elif options.command == "unpack":
@@ -67,6 +72,9 @@ def parse() -> argparse.Namespace:
     encode("set", help='name of the set: "train", "long" or "held_out"')
     encode("--seeds", type=seeds, required=True, metavar="FIRST:END")
     encode("--frames", type=int, help="pixel frames of a clip (default: the config's)")
+    drafts = commands.add_parser("drafts", help="stage-1 clips for the refiner, of encoded clips").add_argument
+    drafts("set", help='name of the set: "train" or "held_out"')
+    drafts("--clips", type=int, required=True, help="at most so many, mirror images counted")
     parts = commands.add_parser("measure", help="score the exported files, into scores.json").add_argument
     parts("parts", nargs="*", help=f"which scores, of {', '.join(PARTS)} (default: all)")
     commands.add_parser("export", help="write assets/models from the checkpoints")

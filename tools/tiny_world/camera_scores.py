@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wm_core.camera import CameraPath, actions_to_path
-from wm_core.tiny_world import HELD_OUT, USUAL_FOCAL, Scene, make_scene, render
+from wm_core.tiny_world import HELD_OUT, Scene, make_scene, render, usual_intrinsics
 
 from .clips import FPS, is_clear
+from .files import DIALECT
 from .generate import MakeClips, Wanted
 
 COMMANDS = "wsadjlik"
 MIRRORED = dict(zip(COMMANDS, "swdaljki"))
 FRAMES = 33
-DIALECT = "nvlabs-v1"  # 0.05 m and 1.2 degrees a frame
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,9 +66,8 @@ def command_path(command: str, size: tuple[int, int], frames: int = FRAMES) -> C
 
 
 def acted(actions: str, size: tuple[int, int]) -> CameraPath:
-    focal = USUAL_FOCAL * size[1]
-    intrinsics = (focal, focal, size[1] / 2, size[0] / 2)
-    return actions_to_path(actions, dialect=DIALECT, size=size, intrinsics=intrinsics, fps=FPS)
+    """The path of an action string with the usual view."""
+    return actions_to_path(actions, dialect=DIALECT, size=size, intrinsics=usual_intrinsics(size), fps=FPS)
 
 
 def camera_scores(
@@ -85,14 +84,15 @@ def camera_scores(
     rows = []
     for scene in scenes:
         truth = np.stack([render(scene, p.c2w, p.intrinsics, size) for p in paths]) / np.float32(255)
-        clips = make(wanted_clips(scene, shown, truth[:1, :1], prompt_of(scene)))
+        clips = make(wanted_clips(scene, shown, prompt_of(scene)))
         rows.append([[likeness(clip, other) for other in truth] for clip in clips])
     return CameraScores(np.array(rows))
 
 
-def wanted_clips(scene: Scene, paths: Sequence[CameraPath], first: NDArray, prompt: Tensor) -> Wanted:
-    """The same first frame (1, 1, h, w, 3) in [0, 1] for every path; noise by the scene."""
-    picture = torch.from_numpy(np.asarray(first, np.float32) * 2 - 1).permute(0, 4, 1, 2, 3)
+def wanted_clips(scene: Scene, paths: Sequence[CameraPath], prompt: Tensor) -> Wanted:
+    """Clips along paths that all begin with the scene's first camera, by day; noise by the scene."""
+    first = render(scene, paths[0].c2w[:1], paths[0].intrinsics[:1], paths[0].size) / np.float32(255)
+    picture = torch.from_numpy(first * 2 - 1).permute(3, 0, 1, 2)[None]
     return Wanted(picture.expand(len(paths), -1, -1, -1, -1), paths, [prompt] * len(paths), seed=scene.seed)
 
 

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from wm_core.dit import WorldDiT
-from wm_core.vae import VideoVAE
 
-from .generate import Start, dense_latents, streamed_latents
+from .generate import dense_latents, streamed_latents
 from .settings import Settings
 from .train_world import WorldClips, draw_given
 from .training import load_modules
@@ -38,11 +37,10 @@ class Drafts:
 
 def make_drafts(settings: Settings, folder: Path, name: str, at_most: int) -> None:
     """Drafts of the dense model and of the student, in turn, for the first clips of a set."""
-    vae, world, student = VideoVAE(settings.vae.model), WorldDiT(settings.world.model), WorldDiT(settings.world.model)
-    load_modules(folder / "vae.pt", {"vae": vae})
+    world, student = WorldDiT(settings.world.model), WorldDiT(settings.world.model)
     load_modules(folder / "world.pt", {"average": world})
     load_modules(folder / "student.pt", {"average": student})
-    clips = WorldClips(settings, folder, name, vae)
+    clips = WorldClips(settings, folder, name)
     random = torch.Generator().manual_seed(settings.seed + 40)
     drafts = []
     count = min(at_most, len(clips)) // TOGETHER * TOGETHER
@@ -50,9 +48,7 @@ def make_drafts(settings: Settings, folder: Path, name: str, at_most: int) -> No
         rows = list(range(at, at + TOGETHER))
         frames = clips.latents.shape[2]
         batch = clips.batch(rows, frames, draw_given(len(rows), frames, 0.0, random))
-        noise = torch.randn(batch.latents.shape, generator=random)
-        noise[:, :, :1] = batch.latents[:, :, :1]
-        begun = Start(noise, batch.given, batch.cond)
+        begun = batch.start(random)
         if turn % 2:
             made = dense_latents(world, begun, DENSE_STEPS[turn // 2 % len(DENSE_STEPS)], settings.world.shift)
         else:

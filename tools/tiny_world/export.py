@@ -17,21 +17,12 @@ from wm_core.vae import VideoVAE
 
 from ..make_tiny_checkpoints import released_tensors, vae_config_json, world_config_json
 from ..reproducible import write_safetensors
-from .camera_scores import DIALECT
 from .clips import FPS
+from .files import DIALECT, MODELS, TEXT, VAES, WORLDS, WorldFile
 from .settings import Settings, WorldSettings
 from .text import TEXT_FILE
 from .training import load_modules
 
-MODELS = Path(__file__).resolve().parents[2] / "assets" / "models"
-NAME = "sana_wm_tiny_world"
-TEXT = f"text_encoders/{NAME}_text.safetensors"
-VAES = {"decoder": f"vae/{NAME}_vae.safetensors", "causal_decoder": f"vae/{NAME}_causal_vae.safetensors"}
-WORLDS = {  # stage -> file, variant, steps it is sampled with
-    "world": (f"diffusion_models/{NAME}.safetensors", "bidirectional", 6),
-    "causal_world": (f"diffusion_models/{NAME}_chunk_causal.safetensors", "chunk-causal", 6),
-    "student": (f"diffusion_models/{NAME}_streaming.safetensors", "streaming", 4),
-}
 ABOUT = {
     "modelspec.license": "Apache-2.0",
     "modelspec.author": "the SANA-WM node pack; trained on its own procedural scenes only",
@@ -46,9 +37,9 @@ def export_set(settings: Settings, folder: Path, models: Path = MODELS) -> list[
         checkpoint = next((f for f in (folder / f"{stage}.pt", folder / "vae.pt") if f.is_file()), None)
         if checkpoint and (stage == "decoder" or checkpoint.stem == stage):
             written.append(export_vae(settings, checkpoint, models / path, causal=stage == "causal_decoder"))
-    for stage, (path, variant, steps) in WORLDS.items():
+    for stage, file in WORLDS.items():
         if (folder / f"{stage}.pt").is_file():
-            written.append(export_world(settings.world, folder / f"{stage}.pt", models / path, variant, steps))
+            written.append(export_world(settings.world, folder / f"{stage}.pt", models, file))
     return written
 
 
@@ -67,22 +58,22 @@ def export_vae(settings: Settings, checkpoint: Path, target: Path, *, causal: bo
     return target
 
 
-def export_world(recipe: WorldSettings, checkpoint: Path, target: Path, variant: str, steps: int) -> Path:
+def export_world(recipe: WorldSettings, checkpoint: Path, models: Path, file: WorldFile) -> Path:
     """The running average of the weights, under the released names."""
     world = WorldDiT(recipe.model)
     load_modules(checkpoint, {"average": world})
-    sampling = SamplingConfig(steps=steps, cfg=1.0, shift=recipe.shift, fps=FPS, dialect=DIALECT)
+    sampling = SamplingConfig(steps=file.steps, cfg=1.0, shift=recipe.shift, fps=FPS, dialect=DIALECT)
     metadata = ABOUT | {
-        "modelspec.title": f"SANA-WM tiny world, {variant} (toy)",
+        "modelspec.title": f"SANA-WM tiny world, {file.variant} (toy)",
         "modelspec.description": f"World model of procedurally rendered scenes. {TOY}",
         "sana_wm.format": "1",
-        "sana_wm.variant": variant,
+        "sana_wm.variant": file.variant,
         "sana_wm.reference": recipe.model.reference.name,
         "sana_wm.sampling": json.dumps(asdict(sampling)),
         "sana_wm.config": json.dumps(full_config_json(recipe.model)),
     }
-    write_safetensors(target, _half(released_tensors(world)), metadata)
-    return target
+    write_safetensors(models / file.path, _half(released_tensors(world)), metadata)
+    return models / file.path
 
 
 def full_config_json(config: DiTConfig) -> dict:
@@ -111,16 +102,16 @@ def unpack_set(settings: Settings, folder: Path, models: Path = MODELS) -> None:
         if (models / path).is_file():
             vae = load_video_vae(models / path)
             _write(folder / ("vae.pt" if stage == "decoder" else f"{stage}.pt"), {"vae": vae})
-    for stage, (path, _, _) in WORLDS.items():
-        if (models / path).is_file():
-            world = load_world_model(models / path)
+    for stage, file in WORLDS.items():
+        if (models / file.path).is_file():
+            world = load_world_model(models / file.path)
             _write(folder / f"{stage}.pt", {"world": world, "average": world})
 
 
 def _write(file: Path, modules: dict[str, nn.Module]) -> None:
     if not file.is_file():
         states = {name: module.state_dict() for name, module in modules.items()}
-        torch.save({"modules": states, "optimizers": None, "step": 0, "spent": 0.0, "record": {}}, file)
+        torch.save({"modules": states, "optimizers": None, "step": 0, "spent": 0.0}, file)
 
 
 def _half(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

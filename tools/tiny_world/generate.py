@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from wm_core.camera import CameraPath, build_conditions
 from wm_core.dit import WorldConditions, WorldDiT
 from wm_core.sampling import chunk_flow_euler, euler, released_schedule, stream_chunk
 from wm_core.shapes import chunk_lengths, latent_frames, latent_size
 from wm_core.vae import VideoVAE
+
+from .text import padded_states
+
+WINDOW = 2  # chunks that the softmax blocks see, the first one among them, as in the released recipe
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,10 +46,15 @@ class Start:
     given: Tensor
     cond: WorldConditions
 
+    def chunks(self) -> Iterator[tuple[slice, Start]]:
+        """The latent frames of each chunk of a stream, and the start of them alone."""
+        at = 0
+        for length in chunk_lengths(self.noise.shape[2]):
+            yield slice(at, at + length), self.frames(at, at + length)
+            at += length
+
     def frames(self, a: int, b: int) -> Start:
-        cond = WorldConditions(
-            self.cond.text, self.cond.text_mask, self.cond.raymap[:, a:b], self.cond.plucker[:, :, a:b]
-        )
+        cond = replace(self.cond, raymap=self.cond.raymap[:, a:b], plucker=self.cond.plucker[:, :, a:b])
         return Start(self.noise[:, :, a:b], self.given[:, a:b], cond)
 
 
@@ -60,10 +69,8 @@ def start(vae: VideoVAE, wanted: Wanted) -> Start:
         noise[:, :, :1] = vae.encode(wanted.pictures)
     cameras = [build_conditions(path, (t, h, w), stride) for path in wanted.paths]
     raymap, plucker = (torch.cat([getattr(c, part) for c in cameras]) for part in ("raymap", "plucker"))
-    text = nn.utils.rnn.pad_sequence(list(wanted.prompts), batch_first=True)
-    mask = torch.arange(text.shape[1]) < torch.tensor([len(p) for p in wanted.prompts])[:, None]
     given = ((torch.arange(t) == 0) & (wanted.pictures is not None)).expand(count, t)
-    return Start(noise, given, WorldConditions(text, mask, raymap, plucker))
+    return Start(noise, given, WorldConditions(*padded_states(wanted.prompts), raymap, plucker))
 
 
 @torch.no_grad()
@@ -88,18 +95,16 @@ def causal_latents(world: WorldDiT, begun: Start, steps: int, shift: float) -> T
 
 
 @torch.no_grad()
-def streamed_latents(world: WorldDiT, begun: Start, window: int = 2) -> Tensor:
+def streamed_latents(world: WorldDiT, begun: Start, window: int = WINDOW) -> Tensor:
     """One chunk a call, four steps each: the streaming student."""
-    past, done, at = world.begin(window=window), [], 0
-    for length in chunk_lengths(begun.noise.shape[2]):
-        part = begun.frames(at, at + length)
+    past, done = world.begin(window=window), []
+    for _, part in begun.chunks():
 
         def velocity(x: Tensor, sigma: Tensor, past, cond=part.cond):
             return world(x, sigma, cond, past=past)
 
         chunk, past = stream_chunk(velocity, part.noise, past, given=part.given)
         done.append(chunk)
-        at += length
     return torch.cat(done, 2)
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wm_core.camera import CameraPath, build_conditions
+from wm_core.shapes import Stride
 from wm_core.vae import VideoVAE
 
 from .clips import FPS, make_clip
@@ -42,27 +43,27 @@ def encode_clips(settings: Settings, folder: Path, name: str, seeds: range, fram
     target = folder / "latents"
     target.mkdir(parents=True, exist_ok=True)
     shards = [range(at, min(at + SHARD, seeds.stop)) for at in range(seeds.start, seeds.stop, SHARD)]
-    missing = [(target / f"{name}-{shard.start:07}.npz", shard) for shard in shards]
-    missing = [(file, shard) for file, shard in missing if not file.is_file()]
+    files = ((target / f"{name}-{shard.start:07}.npz", shard) for shard in shards)
+    missing = [(file, shard) for file, shard in files if not file.is_file()]
     with ProcessPoolExecutor(os.cpu_count(), initializer=_open_vae, initargs=(settings.source, folder)) as pool:
         for done in pool.map(_encode_shard, *zip(*missing), [frames] * len(missing)) if missing else ():
             print(f"encoded {done}", flush=True)
 
 
-def load_latents(folder: Path, name: str, *, at_most: int | None = None) -> Latents:
+def load_latents(folder: Path, name: str) -> Latents:
     """All shards of that name."""
-    files = sorted((folder / "latents").glob(f"{name}-*.npz"))[: at_most and -(-at_most // (2 * SHARD))]
+    files = sorted((folder / "latents").glob(f"{name}-*.npz"))
     if not files:
-        raise FileNotFoundError(f"no {name}-*.npz in {folder / 'latents'}; run the stage `latents` first")
+        raise FileNotFoundError(f"no {name}-*.npz in {folder / 'latents'}; run `encode` first")
     parts = [dict(np.load(file)) for file in files]
     joined = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     return Latents(joined["latents"], joined["c2w"], joined["intrinsics"], [str(c) for c in joined["captions"]])
 
 
-def conditions(clips: Latents, size: tuple[int, int], vae: VideoVAE) -> tuple[Tensor, Tensor]:
+def conditions(clips: Latents, size: tuple[int, int], stride: Stride) -> tuple[Tensor, Tensor]:
     """Raymap (n, t, 20) and Pluecker volume (n, 48, t, h, w) of every clip."""
     grid = clips.latents.shape[2:]
-    made = [build_conditions(clips.path(i, size), grid, vae.config.stride) for i in range(len(clips.latents))]
+    made = [build_conditions(clips.path(i, size), grid, stride) for i in range(len(clips.latents))]
     return torch.cat([m.raymap for m in made]), torch.cat([m.plucker for m in made])
 
 

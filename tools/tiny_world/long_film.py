@@ -22,12 +22,12 @@ SPAN = 80  # frames that a number is the mean of
 
 def long_film(make: MakeClips, encode: Callable[[str], Tensor], scenes: Sequence[Scene], size: tuple[int, int]) -> dict:
     """Means over the scenes: five numbers along time of each curve, and the PSNR of coming back."""
-    path = there_and_back(acted(OUTWARD, size), FRAMES)
-    period = 2 * (acted(OUTWARD, size).frames - 1)
+    outward = acted(OUTWARD, size)
+    path, period = there_and_back(outward, FRAMES), 2 * (outward.frames - 1)
     rows, returns = [], []
     for scene in scenes:
         truth = render(scene, path.c2w, path.intrinsics, size)
-        film = make(wanted_clips(scene, [path], truth[None, :1] / np.float32(255), encode(scene.prompt("day"))))[0]
+        film = make(wanted_clips(scene, [path], encode(scene.prompt("day"))))[0]
         meter = PairMeter()
         meter.add(torch.from_numpy(film), torch.from_numpy(truth))
         curves = meter.curves()

@@ -6,36 +6,39 @@ Everything runs on the fp16 files as a user gets them, through the core's functi
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
-import numpy as np
 from torch import Tensor
 
 from wm_core.camera import CameraPath, preset_path
 from wm_core.checkpoint import load_video_vae, load_world_model, open_world
-from wm_core.tiny_world import USUAL_FOCAL, Scene, render
+from wm_core.tiny_world import Scene, usual_intrinsics
 from wm_core.vae import VideoVAE
 
 from .camera_scores import acted, camera_scores, held_out_scenes, wanted_clips
 from .clips import FPS
-from .export import MODELS, TEXT, VAES, WORLDS
+from .files import MODELS, TEXT, VAES, WORLDS
 from .generate import MakeClips, causal_latents, dense_latents, pixels, start, streamed_latents
 from .long_film import long_film
-from .pose import pose_error
+from .pose import PoseError, pose_error
 from .settings import Settings
 from .text import encode_captions
 from .train_vae import validate, validation_clips
 from .word_scores import night_falls, words_from_nothing
 
 SCORES = Path(__file__).with_name("scores.json")
+STREAMING = "streaming, 4 steps"
+STEPS = (4, 6)  # of the models that are not distilled
 SCENES = 8
 PATH_SCENES = 3
 LONG_SCENES = 4
 MIXED = ("wl-16,d-16", "i-10,wa-22", "sj-16,none-4,wk-12")
 ORBITS = (("orbit-left", 40.0), ("orbit-right", 40.0))
+
+Rows = dict[str, dict]  # what is measured of whom
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,126 +49,101 @@ class Maker:
     make: MakeClips
 
 
-def makers(models: Path = MODELS) -> list[Maker]:
+def makers() -> list[Maker]:
     """Every model whose files are there, with the numbers of steps that are asked of it."""
-    found = []
-    vae = load_video_vae(models / VAES["decoder"])
-    if (models / WORLDS["world"][0]).is_file():
-        world, shift = (
-            load_world_model(models / WORLDS["world"][0]),
-            open_world(models / WORLDS["world"][0]).info.sampling.shift,
+    found = [Maker(f"dense, {n} steps", make) for n, make in _scheduled("world", dense_latents)]
+    found += [Maker(f"chunk-causal, {n} steps", make) for n, make in _scheduled("causal_world", causal_latents)]
+    if (MODELS / WORLDS["student"].path).is_file():
+        student, vae = (
+            load_world_model(MODELS / WORLDS["student"].path),
+            load_video_vae(MODELS / VAES["causal_decoder"]),
         )
-        found += [
-            Maker(f"dense, {n} steps", _maker(vae, partial(dense_latents, world, steps=n, shift=shift))) for n in (4, 6)
-        ]
-    if (models / WORLDS["causal_world"][0]).is_file():
-        causal = load_world_model(models / WORLDS["causal_world"][0])
-        found += [
-            Maker(f"chunk-causal, {n} steps", _maker(vae, partial(causal_latents, causal, steps=n, shift=shift)))
-            for n in (4, 6)
-        ]
-    if (models / WORLDS["student"][0]).is_file():
-        student, causal_vae = (
-            load_world_model(models / WORLDS["student"][0]),
-            load_video_vae(models / VAES["causal_decoder"]),
-        )
-        found.append(Maker("streaming, 4 steps", _maker(causal_vae, partial(streamed_latents, student))))
+        found.append(Maker(STREAMING, _maker(vae, partial(streamed_latents, student))))
     return found
+
+
+def _scheduled(stage: str, sample: Callable[..., Tensor]) -> Iterator[tuple[int, MakeClips]]:
+    """A model that samples along the released schedule, with each number of steps."""
+    file = MODELS / WORLDS[stage].path
+    if file.is_file():
+        world, shift = load_world_model(file), open_world(file).info.sampling.shift
+        vae = load_video_vae(MODELS / VAES["decoder"])
+        for steps in STEPS:
+            yield steps, _maker(vae, partial(sample, world, steps=steps, shift=shift))
 
 
 def _maker(vae: VideoVAE, sample: Callable[..., Tensor]) -> MakeClips:
     return lambda wanted: pixels(vae, sample(begun=start(vae, wanted)))
 
 
-def _encode(text: str, models: Path = MODELS) -> Tensor:
-    return encode_captions(models / TEXT, [text])[0]
+@cache
+def _encode(text: str) -> Tensor:
+    """A prompt as the shipped encoder gives it."""
+    return encode_captions(MODELS / TEXT, [text])[0]
 
 
-def prompts(models: Path = MODELS) -> Callable[[Scene], Tensor]:
-    """The prompt of a scene by day, as the shipped encoder gives it."""
-    return lambda scene: _encode(scene.prompt("day"), models)
+def _prompt_of(scene: Scene) -> Tensor:
+    return _encode(scene.prompt("day"))
 
 
-def camera_rows(size: tuple[int, int], count: int = SCENES, models: Path = MODELS) -> dict[str, dict[str, float]]:
-    """The camera test of every maker, and of the first one with swapped cameras: the control."""
-    scenes, prompt_of, rows = held_out_scenes(count, size), prompts(models), {}
-    for maker in makers(models):
-        rows[maker.name] = camera_scores(maker.make, scenes, size, prompt_of).summary()
-        print(maker.name, rows[maker.name], flush=True)
-    control = makers(models)[0]
-    rows[f"{control.name}, cameras swapped"] = camera_scores(
-        control.make, scenes, size, prompt_of, swapped=True
-    ).summary()
-    return rows
-
-
-def paths_followed(
-    size: tuple[int, int], scenes: Sequence[Scene], models: Path = MODELS
-) -> dict[str, dict[str, float]]:
-    """Mixed commands and orbits: where the clip's camera really went."""
-    focal = USUAL_FOCAL * size[1]
-    view = {"size": size, "intrinsics": (focal, focal, size[1] / 2, size[0] / 2), "fps": FPS}
-    paths: dict[str, CameraPath] = {text: acted(text, size) for text in MIXED}
-    paths |= {name: preset_path(name, frames=33, amount=amount, **view) for name, amount in ORBITS}
-    prompt_of, rows = prompts(models), {}
-    for maker in makers(models):
-        worst = {}
-        for scene in scenes:
-            first = render(scene, np.eye(4)[None], paths[MIXED[0]].intrinsics[:1], size)[None] / np.float32(255)
-            clips = maker.make(wanted_clips(scene, list(paths.values()), first, prompt_of(scene)))
-            for (name, path), clip in zip(paths.items(), clips):
-                error = pose_error(scene, clip, path)
-                so_far = worst.setdefault(name, {"degrees": 0.0, "share": 0.0})
-                worst[name] = {
-                    "degrees": max(so_far["degrees"], float(error.degrees.max())),
-                    "share": max(so_far["share"], error.worst_share),
-                }
-        rows[maker.name] = worst
-    return rows
-
-
-def vae_rows(settings: Settings, models: Path = MODELS) -> dict[str, dict[str, float]]:
+def vae_rows(settings: Settings) -> Rows:
     """PSNR of the round trip, held-out clips."""
     clips = validation_clips(settings, "cpu")
-    return {
-        stage: validate(load_video_vae(models / path), clips)
-        for stage, path in VAES.items()
-        if (models / path).is_file()
-    }
+    files = {stage: MODELS / path for stage, path in VAES.items() if (MODELS / path).is_file()}
+    return {stage: validate(load_video_vae(file), clips) for stage, file in files.items()}
 
 
-def word_rows(size: tuple[int, int], scenes: Sequence[Scene], models: Path = MODELS) -> dict[str, dict[str, float]]:
-    """Whether words steer: colours and light of clips from words alone, and a day that becomes night."""
-    rows = {}
-    encode = partial(_encode, models=models)
-    for maker in makers(models):
-        told = {f"{kind} as asked": share for kind, share in words_from_nothing(maker.make, encode, 48, size).items()}
-        rows[maker.name] = told | night_falls(maker.make, encode, scenes, size)
+def camera_rows(settings: Settings) -> Rows:
+    """The camera test of every maker, and of the first one with swapped cameras: the control."""
+    size, rows, all_makers = settings.size, {}, makers()
+    scenes = held_out_scenes(SCENES, size)
+    for maker in all_makers:
+        rows[maker.name] = camera_scores(maker.make, scenes, size, _prompt_of).summary()
+    control = camera_scores(all_makers[0].make, scenes, size, _prompt_of, swapped=True)
+    return rows | {f"{all_makers[0].name}, cameras swapped": control.summary()}
+
+
+def path_rows(settings: Settings) -> Rows:
+    """Mixed commands and orbits: where the clip's camera really went, the worst of some scenes."""
+    size = settings.size
+    view = {"size": size, "intrinsics": usual_intrinsics(size), "fps": FPS}
+    paths: dict[str, CameraPath] = {text: acted(text, size) for text in MIXED}
+    paths |= {name: preset_path(name, frames=33, amount=amount, **view) for name, amount in ORBITS}
+    scenes, rows = held_out_scenes(PATH_SCENES, size), {}
+    for maker in makers():
+        errors: dict[str, list[PoseError]] = {name: [] for name in paths}
+        for scene in scenes:
+            clips = maker.make(wanted_clips(scene, list(paths.values()), _prompt_of(scene)))
+            for (name, path), clip in zip(paths.items(), clips):
+                errors[name].append(pose_error(scene, clip, path))
+        rows[maker.name] = {
+            name: {
+                "degrees": max(float(e.degrees.max()) for e in found),
+                "share": max(e.worst_share for e in found),
+            }
+            for name, found in errors.items()
+        }
     return rows
 
 
-def _paths(settings: Settings) -> dict[str, dict[str, float]]:
-    return paths_followed(settings.size, held_out_scenes(PATH_SCENES, settings.size))
+def word_rows(settings: Settings) -> Rows:
+    """Whether words steer: colours and light of clips from words alone, and a day that becomes night."""
+    size, rows = settings.size, {}
+    scenes = held_out_scenes(SCENES, size)
+    for maker in makers():
+        told = {f"{kind} as asked": share for kind, share in words_from_nothing(maker.make, _encode, 48, size).items()}
+        rows[maker.name] = told | night_falls(maker.make, _encode, scenes, size)
+    return rows
 
 
-def _words(settings: Settings) -> dict[str, dict[str, float]]:
-    return word_rows(settings.size, held_out_scenes(SCENES, settings.size))
+def long_rows(settings: Settings) -> Rows:
+    """Of the streaming model only: the others make no clips of that length."""
+    scenes = held_out_scenes(LONG_SCENES, settings.size)
+    streams = [maker for maker in makers() if maker.name == STREAMING]
+    return {maker.name: long_film(maker.make, _encode, scenes, settings.size) for maker in streams}
 
 
-def _long(settings: Settings) -> dict[str, dict]:
-    """Of the streaming models only: the others make no clips of that length."""
-    size, scenes = settings.size, held_out_scenes(LONG_SCENES, settings.size)
-    streams = [maker for maker in makers() if maker.name.startswith("streaming")]
-    return {maker.name: long_film(maker.make, _encode, scenes, size) for maker in streams}
-
-
-PARTS = {
-    "vae": vae_rows,
-    "camera": lambda settings: camera_rows(settings.size),
-    "paths": _paths,
-    "words": _words,
-    "long": _long,
-}
+PARTS = {"vae": vae_rows, "camera": camera_rows, "paths": path_rows, "words": word_rows, "long": long_rows}
 
 
 def measure(settings: Settings, parts: Sequence[str], target: Path = SCORES) -> None:

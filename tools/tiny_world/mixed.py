@@ -17,6 +17,4 @@ class MixedLinear(nn.Linear):
             return super().forward(x).to(x.dtype)
 
 
-MIXED = SimpleNamespace(
-    Linear=MixedLinear, Conv2d=nn.Conv2d, Conv3d=nn.Conv3d, RMSNorm=nn.RMSNorm, LayerNorm=nn.LayerNorm
-)
+MIXED = SimpleNamespace(Linear=MixedLinear, Conv2d=nn.Conv2d, RMSNorm=nn.RMSNorm)

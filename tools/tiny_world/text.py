@@ -123,6 +123,13 @@ def padded(rows: Sequence[Sequence[int]]) -> Tensor:
     return pad_sequence([torch.tensor(row) for row in rows], batch_first=True, padding_value=PAD_TOKEN)
 
 
+def padded_states(prompts: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """States (b, l, d) of prompts (l, d) each, and which of them count, (b, l)."""
+    length = torch.tensor([len(prompt) for prompt in prompts])
+    text = pad_sequence(list(prompts), batch_first=True)
+    return text, torch.arange(text.shape[1]) < length[:, None]
+
+
 def open_encoder(file: str | Path) -> tuple[Gemma2Model, Tokenize]:
     """An exported file's network, in float32, and its tokenizer."""
     model = gemma2(stated_config(file)).eval()

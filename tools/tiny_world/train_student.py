@@ -9,49 +9,35 @@ a chunk and across chunks, and learns to return from them. SANA-WM sec. 4.3 dist
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from wm_core.dit import WorldConditions, WorldDiT, WorldState
-from wm_core.sampling import STUDENT_SIGMAS, stream_chunk
-from wm_core.shapes import chunk_lengths
-from wm_core.vae import VideoVAE
+from wm_core.dit import WorldDiT, WorldState
+from wm_core.sampling import STUDENT_SIGMAS
 
+from .generate import WINDOW, Start, streamed_latents
 from .settings import Settings
-from .train_world import Batch, WorldClips, begun_world, draw_given, plain_parameters, update_average
+from .train_world import ANOTHER, Batch, WorldClips, begun_world, draw_given, plain_parameters, update_average
 from .training import Stage, load_modules
 
-WINDOW = 2  # chunks that the softmax blocks see, the first one among them, as in the released recipe
 STEPS = len(STUDENT_SIGMAS) - 1
-
-
-@dataclass(frozen=True, eq=False)
-class Chunk:
-    """A chunk of a batch: what it shall become, what it shows, which of its frames are given, and its noise."""
-
-    latents: Tensor
-    cond: WorldConditions
-    given: Tensor
-    noise: Tensor
 
 
 def train_student(settings: Settings, folder: Path, minutes: float, of: float | None, device: str) -> None:
     torch.manual_seed(settings.seed + 20)
     recipe = settings.student
-    vae = VideoVAE(settings.vae.model)
-    load_modules(folder / "vae.pt", {"vae": vae})
     world = begun_world(settings.world).to(device)
     load_modules(folder / "causal_world.pt", {"average": world})
     average = copy.deepcopy(world).requires_grad_(False)
     modules, plain = {"world": world, "average": average}, plain_parameters(world)
     stage = Stage("student", folder, settings, modules, world.parameters(), recipe, minutes, of, plain=plain)
-    sets = [WorldClips(settings, folder, name, vae, device) for name in recipe.clips]
-    held_out = WorldClips(settings, folder, "held_out", vae, device)
+    sets = [WorldClips(settings, folder, name, device) for name in recipe.clips]
+    held_out = WorldClips(settings, folder, "held_out", device)
     random = torch.Generator().manual_seed(settings.seed + stage.step)
 
     def step() -> dict[str, float]:
@@ -59,7 +45,7 @@ def train_student(settings: Settings, folder: Path, minutes: float, of: float | 
         frames = clips.latents.shape[2]
         rows = torch.randint(len(clips), (recipe.batch,), generator=random).tolist()
         batch = clips.batch(rows, frames, draw_given(len(rows), frames, 0.0, random))
-        losses = list(learn_rollout(world, split(batch, random), random))
+        losses = list(learn_rollout(world, batch, random))
         norm = stage.descend()
         update_average(average, world, recipe.average, stage.step)
         return {"loss": sum(losses) / len(losses), "last": losses[-1], "norm": norm}
@@ -68,43 +54,31 @@ def train_student(settings: Settings, folder: Path, minutes: float, of: float | 
     stage.end(lambda: validate_rollout(average, held_out))
 
 
-def split(batch: Batch, random: torch.Generator) -> list[Chunk]:
-    """The batch in the chunks of a stream."""
-    noise = torch.randn(batch.latents.shape, generator=random).to(batch.latents)
-    chunks, at = [], 0
-    for length in chunk_lengths(batch.latents.shape[2]):
-        part = slice(at, at + length)
-        cond = replace(batch.cond, raymap=batch.cond.raymap[:, part], plucker=batch.cond.plucker[:, :, part])
-        chunks.append(Chunk(batch.latents[:, :, part], cond, batch.given[:, part], noise[:, :, part]))
-        at += length
-    return chunks
-
-
-def learn_rollout(world: WorldDiT, chunks: Sequence[Chunk], random: torch.Generator) -> Iterator[float]:
-    """Roll the chunks out and gather gradients; the loss of each.
+def learn_rollout(world: WorldDiT, batch: Batch, random: torch.Generator) -> Iterator[float]:
+    """Roll the clips out chunk by chunk and gather gradients; the loss of each chunk.
 
     A chunk's loss also reaches the clean pass of the chunk before it, so what is written into the state learns too.
     """
-    past = world.begin(window=WINDOW)
-    for chunk in chunks:
+    past, chunks = world.begin(window=WINDOW), list(batch.start(random).chunks())
+    for frames, chunk in chunks:
         learnt = int(torch.randint(STEPS, (), generator=random))
-        done, loss = _learn_chunk(world, chunk, past, learnt)
+        done, loss = _learn_chunk(world, chunk, batch.latents[:, :, frames], past, learnt)
         (loss / len(chunks)).backward()
         yield loss.item()
         _, past = world(done, torch.zeros(done.shape[0], done.shape[2]).to(done), chunk.cond, past=detached(past))
 
 
-def _learn_chunk(world: WorldDiT, chunk: Chunk, past: WorldState, learnt: int) -> tuple[Tensor, Tensor]:
-    """The finished chunk, without gradients, and the loss of its step `learnt`."""
+def _learn_chunk(world: WorldDiT, chunk: Start, wanted: Tensor, past: WorldState, learnt: int) -> tuple[Tensor, Tensor]:
+    """The finished chunk, without gradients, and the loss of its step `learnt` against the true latents."""
     still = detached(past)
     noisy = (~chunk.given).float()
     spread = noisy[:, None, :, None, None]
-    x = chunk.noise * spread + chunk.latents * (1 - spread)
+    x = chunk.noise
     for i, (sigma, after) in enumerate(pairwise(STUDENT_SIGMAS)):
         with torch.set_grad_enabled(i == learnt):
             velocity, _ = world(x, sigma * noisy, chunk.cond, past=past if i == learnt else still)
         if i == learnt:
-            error = (velocity - (x - chunk.latents) / sigma).square().mean((1, 3, 4))
+            error = (velocity - (x - wanted) / sigma).square().mean((1, 3, 4))
             loss = error[~chunk.given].mean()
         x = x + (after - sigma) * spread * velocity.detach()
     return x, loss
@@ -131,26 +105,14 @@ def validate_rollout(world: WorldDiT, clips: WorldClips) -> dict[str, float]:
     """Mean squared error of streamed latents against the truth, with their own cameras and with those of other clips."""
     frames, count = clips.latents.shape[2], min(16, len(clips))
     result = {}
-    for which, shift in (("own", 0), ("other", 6)):
+    for which, shift in (("own", 0), ("other", ANOTHER)):
         random, errors = torch.Generator().manual_seed(1), []
         for at in range(0, count, 8):
             rows = list(range(at, at + 8))
             cameras = [(row + shift) % count for row in rows]
             batch = clips.batch(rows, frames, draw_given(len(rows), frames, 0.0, random), cameras)
-            errors.append((_streamed(world, batch, random) - batch.latents)[:, :, 1:].square().mean().item())
+            errors.append(
+                (streamed_latents(world, batch.start(random)) - batch.latents)[:, :, 1:].square().mean().item()
+            )
         result[f"streamed_{which}"] = sum(errors) / len(errors)
     return result
-
-
-def _streamed(world: WorldDiT, batch: Batch, random: torch.Generator) -> Tensor:
-    past, done = world.begin(window=WINDOW), []
-    for chunk in split(batch, random):
-        spread = (~chunk.given).float()[:, None, :, None, None]
-        start = chunk.noise * spread + chunk.latents * (1 - spread)
-
-        def velocity(x: Tensor, sigma: Tensor, past: WorldState, cond=chunk.cond):
-            return world(x, sigma, cond, past=past)
-
-        latents, past = stream_chunk(velocity, start, past, given=chunk.given)
-        done.append(latents)
-    return torch.cat(done, 2)

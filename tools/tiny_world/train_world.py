@@ -18,15 +18,16 @@ from torch import Tensor, nn
 from wm_core.dit import WorldConditions, WorldDiT
 from wm_core.sampling import shifted
 from wm_core.shapes import chunk_lengths
-from wm_core.vae import VideoVAE
 
+from .generate import Start
 from .latents import conditions, load_latents
 from .mixed import MIXED
 from .settings import Settings, WorldSettings
-from .text import TEXT_FILE, encode_captions
+from .text import TEXT_FILE, encode_captions, padded_states
 from .training import Stage, load_modules
 
 LEVELS = (0.5, 0.9)
+ANOTHER = 6  # rows from a clip to one of another scene
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,14 +38,19 @@ class Batch:
     cond: WorldConditions
     given: Tensor
 
+    def start(self, random: torch.Generator) -> Start:
+        """Noise to make these clips from, the given frames in place."""
+        noise = torch.randn(self.latents.shape, generator=random).to(self.latents)
+        return Start(torch.where(self.given[:, None, :, None, None], self.latents, noise), self.given, self.cond)
+
 
 class WorldClips:
     """Encoded clips in memory with their cameras and prompts."""
 
-    def __init__(self, settings: Settings, folder: Path, name: str, vae: VideoVAE, device: str = "cpu") -> None:
+    def __init__(self, settings: Settings, folder: Path, name: str, device: str = "cpu") -> None:
         clips = load_latents(folder, name)
         self.latents = torch.from_numpy(clips.latents)
-        self.raymap, self.plucker = conditions(clips, settings.size, vae)
+        self.raymap, self.plucker = conditions(clips, settings.size, settings.vae.model.stride)
         captions = sorted(set(clips.captions))
         self.prompts = encode_captions(folder / TEXT_FILE, captions)
         place = {caption: i for i, caption in enumerate(captions)}
@@ -57,17 +63,11 @@ class WorldClips:
     def batch(self, rows: Sequence[int], frames: int, given: Tensor, cameras: Sequence[int] | None = None) -> Batch:
         """The first `frames` latent frames of these rows; `cameras`: rows whose cameras to show instead."""
         seen = torch.as_tensor(rows if cameras is None else cameras)
-        text, mask = self._text(rows)
+        text, mask = padded_states([self.prompts[self.prompt_of[row]] for row in rows])
         cond = WorldConditions(text, mask, self.raymap[seen, :frames], self.plucker[seen, :, :frames])
         cond = WorldConditions(*(x.to(self.device) for x in (cond.text, cond.text_mask, cond.raymap, cond.plucker)))
         latents = self.latents[torch.as_tensor(rows), :, :frames].to(self.device).float()
         return Batch(latents, cond, given.to(self.device))
-
-    def _text(self, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
-        prompts = [self.prompts[self.prompt_of[row]] for row in rows]
-        text = nn.utils.rnn.pad_sequence(prompts, batch_first=True)
-        length = torch.tensor([len(p) for p in prompts])
-        return text, torch.arange(text.shape[1]) < length[:, None]
 
 
 def begun_world(settings: WorldSettings) -> WorldDiT:
@@ -102,8 +102,6 @@ def train_world(
     """The dense model, or from its weights the chunk-causal one."""
     torch.manual_seed(settings.seed + 10 + causal)
     recipe = settings.causal if causal else settings.world
-    vae = VideoVAE(settings.vae.model)
-    load_modules(folder / "vae.pt", {"vae": vae})
     world = begun_world(settings.world).to(device)
     average = copy.deepcopy(world).requires_grad_(False)
     if causal:
@@ -113,8 +111,8 @@ def train_world(
     modules = {"world": world, "average": average}
     plain = plain_parameters(world)
     stage = Stage(name, folder, settings, modules, world.parameters(), recipe, minutes, of, plain=plain)
-    clips = WorldClips(settings, folder, "train", vae, device)
-    held_out = WorldClips(settings, folder, "held_out", vae, device)
+    clips = WorldClips(settings, folder, "train", device)
+    held_out = WorldClips(settings, folder, "held_out", device)
     random = torch.Generator().manual_seed(settings.seed + stage.step)
 
     def step() -> dict[str, float]:
@@ -173,11 +171,11 @@ def validate(world: WorldDiT, clips: WorldClips, causal: bool = False) -> dict[s
     chunks = chunk_lengths(frames) if causal else (frames,)
     result = {}
     for level in LEVELS:
-        for which, shift in (("own", 0), ("other", 2)):
+        for which, shift in (("own", 0), ("other", ANOTHER)):
             random, losses = torch.Generator().manual_seed(1), []
             for at in range(0, len(rows), 8):
                 part = rows[at : at + 8]
-                cameras = [rows[(row + shift * 3) % len(rows)] for row in part]
+                cameras = [(row + shift) % len(rows) for row in part]
                 given = draw_given(len(part), frames, 0.0, random)
                 sigma = torch.full((len(part), frames), level)
                 losses.append(flow_loss(world, clips.batch(part, frames, given, cameras), chunks, sigma, random).item())

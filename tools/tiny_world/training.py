@@ -56,7 +56,7 @@ class Stage:
             "muon": Muon(muon, rates.muon),
             "adam": torch.optim.Adam(adam, rates.adam, betas=(0.9, 0.98)),
         }
-        self.step, self.spent, self.record = 0, 0.0, {}
+        self.step, self.spent = 0, 0.0
         if self.file.is_file():
             self._load()
         self.begun = self.saved = time.perf_counter()
@@ -138,7 +138,6 @@ class Stage:
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "step": self.step,
             "spent": self.seconds,
-            "record": self.record,
         }
         part = self.file.with_suffix(".part")
         torch.save(content, part)
@@ -151,7 +150,7 @@ class Stage:
         for name, optimizer in self.optimizers.items():
             if content["optimizers"]:  # none beside weights that came from exported files
                 optimizer.load_state_dict(content["optimizers"][name])
-        self.step, self.spent, self.record = content["step"], content["spent"], content["record"]
+        self.step, self.spent = content["step"], content["spent"]
 
 
 def load_modules(file: Path, modules: dict[str, nn.Module]) -> None:

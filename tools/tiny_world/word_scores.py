@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wm_core.tiny_world import GROUNDS, SKIES, TIMES, Scene, light_between, make_scene, render
+from wm_core.tiny_world import DARK, GROUNDS, SKIES, TIMES, Scene, light_between, make_scene, render
 
 from .camera_scores import acted, wanted_clips
 from .generate import MakeClips, Wanted
@@ -33,13 +34,14 @@ def bands(picture: NDArray) -> NDArray:
     return np.stack([picture[-rows:].mean((0, 1)), picture[:rows].mean((0, 1))])
 
 
+@cache
 def expected_bands(words: Words, size: tuple[int, int]) -> NDArray:
     """The same of an empty plain with these words, averaged over where its pattern may lie."""
     path, seen = acted("none-1", size), []
     for seed in range(6):
         scene = make_scene(seed)
         bright = GROUNDS[words[0]]
-        ground = replace(scene.ground, word=words[0], bright=bright, dark=tuple(0.52 * c for c in bright))
+        ground = replace(scene.ground, word=words[0], bright=bright, dark=tuple(DARK * c for c in bright))
         plain = replace(scene, ground=ground, sky=words[1], solids=())
         light = light_between(words[2], words[2], 1)
         seen.append(bands(render(plain, path.c2w[:1], path.intrinsics[:1], size, light=light)[0] / 255))
@@ -76,7 +78,6 @@ def night_falls(
     for time in ("day", "night"):
         ends = []
         for scene in scenes:
-            first = render(scene, path.c2w[:1], path.intrinsics[:1], size)[None] / np.float32(255)
-            ends.append(make(wanted_clips(scene, [path], first, encode(scene.prompt(time))))[0][-1].mean())
+            ends.append(make(wanted_clips(scene, [path], encode(scene.prompt(time))))[0][-1].mean())
         result[time] = float(np.mean(ends))
     return result

@@ -1,10 +1,23 @@
 """A procedural world of known geometry: what the small trained models have seen, and the truth to compare them with."""
 
 from .render import render, rendered
-from .scene import CAMERA_HEIGHT, GROUNDS, HELD_OUT, SKIES, TIMES, USUAL_FOCAL, Scene, light_between, make_scene
+from .scene import (
+    CAMERA_HEIGHT,
+    DARK,
+    GROUNDS,
+    HELD_OUT,
+    SKIES,
+    TIMES,
+    USUAL_FOCAL,
+    Scene,
+    light_between,
+    make_scene,
+    usual_intrinsics,
+)
 
 __all__ = [
     "CAMERA_HEIGHT",
+    "DARK",
     "GROUNDS",
     "HELD_OUT",
     "SKIES",
@@ -15,4 +28,5 @@ __all__ = [
     "make_scene",
     "render",
     "rendered",
+    "usual_intrinsics",
 ]

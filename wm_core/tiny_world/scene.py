@@ -21,6 +21,7 @@ PATTERNS = ("checks", "stripes")
 IN_VIEW_BEARING = math.radians(26)  # a solid whose axis is within it, and within IN_VIEW_METRES, is well in view
 IN_VIEW_METRES = 6.0
 WANTED_IN_VIEW = 2
+DARK = 0.52  # of the pattern's brighter colour is the darker one
 
 GROUNDS = {  # word -> the brighter of the two colours of the pattern, sRGB in [0, 1]
     "red": (0.86, 0.33, 0.27),
@@ -124,6 +125,13 @@ class Scene:
         )
 
 
+def usual_intrinsics(size: tuple[int, int]) -> tuple[float, float, float, float]:
+    """fx, fy, cx, cy in pixels of `size` (h, w): the view of most training clips."""
+    height, width = size
+    focal = USUAL_FOCAL * width
+    return focal, focal, width / 2, height / 2
+
+
 def make_scene(seed: int) -> Scene:
     """The scene of a seed; at least WANTED_IN_VIEW solids are well in view. The order of draws is that of training."""
     rng = np.random.default_rng(seed)
@@ -161,7 +169,7 @@ def _draw_ground(rng: np.random.Generator) -> Ground:
     shift = rng.uniform(0, 2, 2)
     return Ground(
         word,
-        tuple((bright * 0.52).tolist()),
+        tuple((bright * DARK).tolist()),
         tuple(bright.tolist()),
         pattern,
         float(rng.uniform(0.8, 1.4)),

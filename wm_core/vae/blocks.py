@@ -89,7 +89,6 @@ class VideoConv(nn.Module):
         self.conv = spec.operations.Conv3d(in_channels, out_channels, 3, **spec.placed)
         self._before, self._after = (2, 0) if spec.causal else (1, 1)
         self._padding_mode = spec.padding_mode
-        self._fill_margin = MARGINS[spec.padding_mode]
 
     def forward(self, x: Tensor, exchange: TailExchange | None = None) -> Tensor:
         """Long inputs go through in runs of frames, so that only the result is held beside the input."""
@@ -137,7 +136,7 @@ class VideoConv(nn.Module):
             inner[:, :, :-start] = inner[:, :, -start : 1 - start] if past is None else past[:, :, start:]
         if stop > frames:
             inner[:, :, frames - start :] = inner[:, :, frames - start - 1 : frames - start]
-        self._fill_margin(padded)
+        MARGINS[self._padding_mode](padded)
         return padded
 
     def _padded_apart(self, x: Tensor) -> Tensor:
