@@ -4,13 +4,17 @@ from dataclasses import replace
 
 import pytest
 import torch
+from refiner_models import random_refiner
 from tiny import random_world
 
 from tools.make_tiny_checkpoints import TINY_WORLD
-from tools.tiny_world.export import export_world
-from tools.tiny_world.files import WorldFile
+from tools.tiny_world.export import export_refiner, export_set, export_world, unpack_set
+from tools.tiny_world.files import REFINER, REFINER_PROMPT, WorldFile
 from tools.tiny_world.settings import load_settings
-from wm_core.checkpoint import load_world_model
+from tools.tiny_world.train_refiner import constant_prompt
+from wm_core.checkpoint import Verdict, judged, load_refiner, load_world_model, open_refiner
+from wm_core.shapes import Stride
+from wm_core.text import load_embedding
 
 
 @pytest.mark.parametrize("patch", [(1, 1, 1), (1, 2, 2)])
@@ -23,3 +27,40 @@ def test_an_exported_world_opens_whatever_its_patches(patch, tmp_path):
     assert loaded.config == replace(world.config, reference=recipe.model.reference)
     for name, tensor in loaded.state_dict().items():
         assert torch.equal(tensor, world.state_dict()[name]), name
+
+
+def write_refiner(folder):
+    """An exported random refiner of the tiny world's strides, and the module."""
+    refiner = random_refiner(dtype=torch.float16).float()
+    config = replace(refiner.config, stride=Stride(8, 8, 8))
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.save({"modules": {"average": refiner.state_dict()}}, folder / "refiner.pt")
+    recipe = replace(load_settings().refiner, model=config)
+    return recipe, refiner, export_refiner(recipe, folder / "refiner.pt", folder / "models")
+
+
+def test_an_exported_refiner_is_recognised_and_opens_as_it_was(tmp_path):
+    recipe, refiner, (file, _) = write_refiner(tmp_path)
+    opened = open_refiner(file)
+    assert judged(opened.findings) is Verdict.RECOGNISED
+    loaded = load_refiner(file)
+    assert opened.config == loaded.config == recipe.model
+    for name, tensor in loaded.state_dict().items():
+        assert torch.equal(tensor, refiner.state_dict()[name]), name
+
+
+def test_its_prompt_is_what_it_was_trained_with(tmp_path):
+    recipe, _, (_, prompt) = write_refiner(tmp_path)
+    assert torch.equal(load_embedding(prompt).embedding, constant_prompt(recipe.model))
+
+
+def test_an_unpacked_refiner_is_exported_again_to_the_same_bytes(tmp_path):
+    recipe, _, files = write_refiner(tmp_path)
+    before = {file: file.read_bytes() for file in files}
+    models, settings = tmp_path / "models", replace(load_settings(), refiner=recipe)
+    text = models / "text_encoders" / "sana_wm_tiny_world_text.safetensors"
+    text.parent.mkdir()
+    text.write_bytes(b"")
+    unpack_set(settings, tmp_path / "again", models)
+    assert export_set(settings, tmp_path / "again", models) == [models / REFINER, models / REFINER_PROMPT]
+    assert {file: file.read_bytes() for file in files} == before

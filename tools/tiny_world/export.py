@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict, replace
+from dataclasses import asdict, astuple, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from wm_core.checkpoint import load_video_vae, load_world_model
-from wm_core.config import DiTConfig, SamplingConfig
+from wm_core.checkpoint import load_refiner, load_video_vae, load_world_model
+from wm_core.config import DiTConfig, RefinerConfig, SamplingConfig
 from wm_core.dit import WorldDiT
+from wm_core.refiner import VideoRefiner
+from wm_core.text.embedding_file import EMBEDDING_FORMAT, EMBEDDING_VERSION
 from wm_core.vae import VideoVAE
 
 from ..make_tiny_checkpoints import released_tensors, vae_config_json, world_config_json
 from ..reproducible import write_safetensors
 from .clips import FPS
-from .files import DIALECT, MODELS, TEXT, VAES, WORLDS, WorldFile
-from .settings import Settings, WorldSettings
+from .files import DIALECT, MODELS, REFINER, REFINER_PROMPT, TEXT, VAES, WORLDS, WorldFile
+from .settings import RefinerSettings, Settings, WorldSettings
 from .text import TEXT_FILE
+from .train_refiner import constant_prompt
 from .training import load_modules
 
 ABOUT = {
@@ -40,6 +43,8 @@ def export_set(settings: Settings, folder: Path, models: Path = MODELS) -> list[
     for stage, file in WORLDS.items():
         if (folder / f"{stage}.pt").is_file():
             written.append(export_world(settings.world, folder / f"{stage}.pt", models, file))
+    if (folder / "refiner.pt").is_file():
+        written += export_refiner(settings.refiner, folder / "refiner.pt", models)
     return written
 
 
@@ -76,6 +81,43 @@ def export_world(recipe: WorldSettings, checkpoint: Path, models: Path, file: Wo
     return models / file.path
 
 
+def export_refiner(recipe: RefinerSettings, checkpoint: Path, models: Path) -> list[Path]:
+    """The running average of the weights, and beside it the one prompt that it knows."""
+    refiner = VideoRefiner(recipe.model)
+    load_modules(checkpoint, {"average": refiner})
+    metadata = ABOUT | {
+        "modelspec.title": "SANA-WM tiny world refiner (toy)",
+        "modelspec.description": f"Second stage for clips of procedurally rendered scenes. {TOY}",
+        "sana_wm.format": "1",
+        "sana_wm.refiner": "the tiny world's own",
+        "sana_wm.refiner_config": json.dumps(refiner_config_json(recipe.model)),
+        "sana_wm.refining": json.dumps(asdict(recipe.recipe)),
+    }
+    write_safetensors(models / REFINER, _half(refiner.state_dict()), metadata)
+    context = constant_prompt(recipe.model)
+    label = ABOUT | {
+        "modelspec.title": "The one prompt of the SANA-WM tiny world refiner (toy)",
+        "modelspec.description": f"For Load SANA-WM Text Embedding: the tiny refiner knows no words. {TOY}",
+        "sana_wm.format": "1",
+        "format": EMBEDDING_FORMAT,
+        "version": str(EMBEDDING_VERSION),
+    }
+    mask = torch.ones(context.shape[:2], dtype=torch.long)
+    write_safetensors(models / REFINER_PROMPT, {"embedding": context, "mask": mask}, label)
+    return [models / REFINER, models / REFINER_PROMPT]
+
+
+def refiner_config_json(config: RefinerConfig) -> dict:
+    """What the shapes of the tensors do not tell."""
+    return {
+        "num_layers": config.depth,
+        "num_attention_heads": config.num_heads,
+        "attention_head_dim": config.head_dim,
+        "rope_type": config.rope,
+        "vae_scale_factors": astuple(config.stride),
+    }
+
+
 def full_config_json(config: DiTConfig) -> dict:
     """All that diffusers' class needs to be built."""
     return world_config_json(config) | {
@@ -106,6 +148,9 @@ def unpack_set(settings: Settings, folder: Path, models: Path = MODELS) -> None:
         if (models / file.path).is_file():
             world = load_world_model(models / file.path)
             _write(folder / f"{stage}.pt", {"world": world, "average": world})
+    if (models / REFINER).is_file():
+        refiner = load_refiner(models / REFINER)
+        _write(folder / "refiner.pt", {"refiner": refiner, "average": refiner})
 
 
 def _write(file: Path, modules: dict[str, nn.Module]) -> None:

@@ -25,4 +25,6 @@ WORLDS = {
     "causal_world": WorldFile(f"diffusion_models/{_NAME}_chunk_causal.safetensors", "chunk-causal", 6),
     "student": WorldFile(f"diffusion_models/{_NAME}_streaming.safetensors", "streaming", 4),
 }
+REFINER = f"diffusion_models/{_NAME}_refiner.safetensors"
+REFINER_PROMPT = f"sana_wm_text/{_NAME}_refiner_prompt.safetensors"  # the one context that the refiner was trained with
 DIALECT = "nvlabs-v1"  # of the commands that the models are measured with: 0.05 m and 1.2 degrees a frame
