@@ -19,6 +19,7 @@ from .drafts import make_drafts
 from .export import export_set, unpack_set
 from .latents import encode_clips
 from .measure import PARTS, measure
+from .memory import keep_freed_memory
 from .settings import CONFIG, load_settings
 from .train_refiner import train_refiner
 from .train_student import train_student
@@ -42,6 +43,7 @@ def main() -> None:
     options = parse()
     settings, folder = load_settings(options.config), options.folder
     folder.mkdir(parents=True, exist_ok=True)
+    keep_freed_memory()
     if options.command == "train":
         STAGES[options.stage](settings, folder, options.minutes, options.of, options.device)
     elif options.command == "encode":
