@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from cases import ROOT
 
 from tools.tiny_world.export import unpack_set
 from tools.tiny_world.latents import encode_clips
@@ -18,7 +17,7 @@ GAP = 0.04  # of the loss at noise level 0.9; MODEL_CARD.md has 0.07 after 5 min
 @pytest.mark.slow
 def test_five_minutes_of_training_tell_the_right_camera_from_a_wrong_one(tmp_path):
     settings = load_settings()
-    unpack_set(settings, tmp_path, ROOT / "assets" / "models")
+    unpack_set(settings, tmp_path)
     (tmp_path / "world.pt").unlink()  # begin where the shipped one began
     encode_clips(settings, tmp_path, "held_out", range(HELD_OUT + 1000, HELD_OUT + 1016), settings.frames)
     encode_clips(settings, tmp_path, "train", range(120), settings.frames)

@@ -9,7 +9,7 @@ from tiny import random_world
 
 from tools.make_tiny_checkpoints import TINY_WORLD
 from tools.tiny_world.export import export_refiner, export_set, export_world, unpack_set
-from tools.tiny_world.files import REFINER, REFINER_PROMPT, WorldFile
+from tools.tiny_world.files import REFINER, REFINER_PROMPT, TEXT, WorldFile
 from tools.tiny_world.settings import load_settings
 from tools.tiny_world.train_refiner import constant_prompt
 from wm_core.checkpoint import Verdict, judged, load_refiner, load_world_model, open_refiner
@@ -58,9 +58,8 @@ def test_an_unpacked_refiner_is_exported_again_to_the_same_bytes(tmp_path):
     recipe, _, files = write_refiner(tmp_path)
     before = {file: file.read_bytes() for file in files}
     models, settings = tmp_path / "models", replace(load_settings(), refiner=recipe)
-    text = models / "text_encoders" / "sana_wm_tiny_world_text.safetensors"
-    text.parent.mkdir()
-    text.write_bytes(b"")
+    (models / TEXT).parent.mkdir()
+    (models / TEXT).write_bytes(b"")
     unpack_set(settings, tmp_path / "again", models)
     assert export_set(settings, tmp_path / "again", models) == [models / REFINER, models / REFINER_PROMPT]
     assert {file: file.read_bytes() for file in files} == before

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from wm_core.checkpoint import load_refiner, load_video_vae, load_world_model
+from wm_core.checkpoint.refiner_config import CONFIG_KEY
+from wm_core.checkpoint.refiner_guard import MARK
 from wm_core.config import DiTConfig, RefinerConfig, SamplingConfig
 from wm_core.dit import WorldDiT
 from wm_core.refiner import VideoRefiner
@@ -53,10 +55,8 @@ def export_vae(settings: Settings, checkpoint: Path, target: Path, *, causal: bo
     load_modules(checkpoint, {"vae": vae})
     kind = "causal VAE" if causal else "VAE"
     size = f"{settings.size[1]} x {settings.size[0]}"
-    metadata = ABOUT | {
-        "modelspec.title": f"SANA-WM tiny world {kind} (toy)",
-        "modelspec.description": f"Video autoencoder 8 x 8 x 8 of procedurally rendered scenes, {size} pixels. {TOY}",
-        "sana_wm.format": "1",
+    about = f"Video autoencoder 8 x 8 x 8 of procedurally rendered scenes, {size} pixels."
+    metadata = described(f"SANA-WM tiny world {kind}", about) | {
         "sana_wm.vae_config": json.dumps(vae_config_json(vae.config)),
     }
     write_safetensors(target, _half(vae.state_dict()), metadata)
@@ -68,10 +68,8 @@ def export_world(recipe: WorldSettings, checkpoint: Path, models: Path, file: Wo
     world = WorldDiT(recipe.model)
     load_modules(checkpoint, {"average": world})
     sampling = SamplingConfig(steps=file.steps, cfg=1.0, shift=recipe.shift, fps=FPS, dialect=DIALECT)
-    metadata = ABOUT | {
-        "modelspec.title": f"SANA-WM tiny world, {file.variant} (toy)",
-        "modelspec.description": f"World model of procedurally rendered scenes. {TOY}",
-        "sana_wm.format": "1",
+    about = "World model of procedurally rendered scenes."
+    metadata = described(f"SANA-WM tiny world, {file.variant}", about) | {
         "sana_wm.variant": file.variant,
         "sana_wm.reference": recipe.model.reference.name,
         "sana_wm.sampling": json.dumps(asdict(sampling)),
@@ -85,26 +83,30 @@ def export_refiner(recipe: RefinerSettings, checkpoint: Path, models: Path) -> l
     """The running average of the weights, and beside it the one prompt that it knows."""
     refiner = VideoRefiner(recipe.model)
     load_modules(checkpoint, {"average": refiner})
-    metadata = ABOUT | {
-        "modelspec.title": "SANA-WM tiny world refiner (toy)",
-        "modelspec.description": f"Second stage for clips of procedurally rendered scenes. {TOY}",
-        "sana_wm.format": "1",
-        "sana_wm.refiner": "the tiny world's own",
-        "sana_wm.refiner_config": json.dumps(refiner_config_json(recipe.model)),
-        "sana_wm.refining": json.dumps(asdict(recipe.recipe)),
+    about = "Second stage for clips of procedurally rendered scenes."
+    metadata = described("SANA-WM tiny world refiner", about) | {
+        MARK: "the tiny world's own",
+        CONFIG_KEY: json.dumps(refiner_config_json(recipe.model)),
     }
     write_safetensors(models / REFINER, _half(refiner.state_dict()), metadata)
     context = constant_prompt(recipe.model)
-    label = ABOUT | {
-        "modelspec.title": "The one prompt of the SANA-WM tiny world refiner (toy)",
-        "modelspec.description": f"For Load SANA-WM Text Embedding: the tiny refiner knows no words. {TOY}",
-        "sana_wm.format": "1",
+    about = "For Load SANA-WM Text Embedding: the tiny refiner knows no words."
+    label = described("The one prompt of the SANA-WM tiny world refiner", about) | {
         "format": EMBEDDING_FORMAT,
         "version": str(EMBEDDING_VERSION),
     }
     mask = torch.ones(context.shape[:2], dtype=torch.long)
     write_safetensors(models / REFINER_PROMPT, {"embedding": context, "mask": mask}, label)
     return [models / REFINER, models / REFINER_PROMPT]
+
+
+def described(title: str, about: str) -> dict[str, str]:
+    """What every file of the set says of itself."""
+    return ABOUT | {
+        "modelspec.title": f"{title} (toy)",
+        "modelspec.description": f"{about} {TOY}",
+        "sana_wm.format": "1",
+    }
 
 
 def refiner_config_json(config: RefinerConfig) -> dict:
