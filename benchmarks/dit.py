@@ -25,7 +25,7 @@ def forward(
     dtype = getattr(torch, dtype)
     config = DiTConfig(depth=depth, hidden_size=heads * HEAD_DIM, num_heads=heads, plucker_blocks=depth)
     config = replace(config, reference=replace(DIFFUSERS, softmax_bf16=True))  # the same roundings on both sides
-    theirs = _reference_model(config).to(device, dtype)
+    theirs = _reference_model(config, device).to(device, dtype)
     ours = WorldDiT(config, device="meta")
     ours.load_state_dict(fit_world_weights(theirs.state_dict(), config), assign=True)  # shares the weights
     g = torch.Generator().manual_seed(0)
@@ -43,22 +43,23 @@ def forward(
     return Pair(run_theirs, lambda: ours(x, timestep / 1000, cond)[0])
 
 
-def _reference_model(config: DiTConfig) -> SanaWMTransformer3DModel:
+def _reference_model(config: DiTConfig, device: str) -> SanaWMTransformer3DModel:
     torch.manual_seed(0)
-    model = SanaWMTransformer3DModel(
-        in_channels=config.in_channels,
-        num_layers=config.depth,
-        hidden_size=config.hidden_size,
-        num_attention_heads=config.num_heads,
-        linear_head_dim=config.head_dim,
-        softmax_every_n=config.softmax_every_n,
-        patch_size=config.patch_size,
-        mlp_ratio=config.mlp_ratio,
-        conv_kernel_size=config.conv_kernel_size,
-        caption_channels=config.caption_channels,
-        chunk_plucker_channels=config.plucker_channels,
-        chunk_plucker_post_attn_blocks=config.plucker_blocks,
-    )
+    with torch.device(device):  # billions of random numbers take minutes on a CPU
+        model = SanaWMTransformer3DModel(
+            in_channels=config.in_channels,
+            num_layers=config.depth,
+            hidden_size=config.hidden_size,
+            num_attention_heads=config.num_heads,
+            linear_head_dim=config.head_dim,
+            softmax_every_n=config.softmax_every_n,
+            patch_size=config.patch_size,
+            mlp_ratio=config.mlp_ratio,
+            conv_kernel_size=config.conv_kernel_size,
+            caption_channels=config.caption_channels,
+            chunk_plucker_channels=config.plucker_channels,
+            chunk_plucker_post_attn_blocks=config.plucker_blocks,
+        )
     with torch.no_grad():
         for p in model.parameters():
             p.add_(0.02 * torch.randn_like(p))  # some start at zero, and a dead path would compare nothing

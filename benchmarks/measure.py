@@ -21,7 +21,7 @@ from .apart import MIB, call_apart, peak_mib, start_peak, tells_memory
 
 SIDES = ("theirs", "ours")
 REPEATS = (3, 15)  # at least and at most; between them as many as fit into
-SECONDS = 8
+SECONDS, GPU_SECONDS = 8, 2
 ALIKE = 1e-3  # relative RMS between the sides above which a row is refused; float32 rows are near 1e-6
 GPU_ALIKE = 5e-2  # bfloat16, and the recurrence of one side in float32
 
@@ -67,7 +67,7 @@ def alternate(case: Case) -> Times:
     start = clock()
     difference = relative_rms(pair.ours(), pair.theirs())
     least, most = REPEATS
-    repeats = max(least, min(most, int(SECONDS / (clock() - start))))
+    repeats = max(least, min(most, int((GPU_SECONDS if case.on_gpu else SECONDS) / (clock() - start))))
     seconds: dict[str, list[float]] = {side: [] for side in SIDES}
     for i in range(repeats):
         for side in SIDES if i % 2 == 0 else SIDES[::-1]:

@@ -1,9 +1,9 @@
 """Prints two tables, ratios against diffusers and limits of rolling generation, and writes them to benchmarks/results.json.
 
-    python -m benchmarks.run [--quick] [--gpu] [--only diffusers|refiner|long_film|decoding|minute|refiner_loop]
+    python -m benchmarks.run [--quick] [--gpu] [--only NAME]
 
---quick takes the smaller half of the CPU cases; --gpu adds full-size cases in bfloat16, which need a CUDA device. What was
-left out stays in results.json as it was, with its own date and commit.
+--quick takes the smaller half of the CPU cases; --gpu adds full-size cases in bfloat16, which need a CUDA device. NAME is one
+of the tables in results.json. What was left out stays there as it was, with its own date and commit.
 """
 
 from __future__ import annotations
@@ -103,26 +103,46 @@ def refiner_gpu_questions() -> Iterator[Question]:
     yield Question("GPU refiner block, 48 layers / 4 layers on the card", "time", 0.3, case)
 
 
-COMPARISONS = {"diffusers": (cpu_questions, gpu_questions), "refiner": (refiner_questions, refiner_gpu_questions)}
+COMPARISONS = {"diffusers": cpu_questions, "refiner": refiner_questions}
+GPU_COMPARISONS = {"diffusers_gpu": gpu_questions, "refiner_gpu": refiner_gpu_questions}
+
+
+class Refused(RuntimeError):
+    """The sides do not compute the same, so their times mean nothing."""
 
 
 def answer(question: Question) -> Row:
-    """Measure; RuntimeError when the sides do not compute the same."""
+    """Measure; Refused when the sides do not compute the same."""
     case, on_gpu = question.case, question.case.on_gpu
-    unit = "MiB" if question.kind != "time" else "s" if on_gpu else "CPU s"
+    unit = _unit(question)
     row = Row(question.what, unit, question.goal)
     if on_gpu and not torch.cuda.is_available():
         return row
     if question.kind == "time":
         times = alternate(case)
         if not times.difference <= (GPU_ALIKE if on_gpu else ALIKE):
-            raise RuntimeError(f"{question.what}: the results differ by {times.difference:.1e}, the times mean nothing")
+            raise Refused(f"{question.what}: the results differ by {times.difference:.1e}, the times mean nothing")
         return Row(row.what, unit, row.goal, times.theirs, times.ours, times.difference)
     amounts = [extra_memory(case, side) for side in SIDES]
     if question.kind == "slope" and None not in amounts:
         fewer = Case(case.build, {**case.settings, "frames": question.fewer_frames})
         amounts = [amount - extra_memory(fewer, side) for amount, side in zip(amounts, SIDES)]
     return Row(row.what, unit, row.goal, *amounts)
+
+
+def answers(questions: Iterable[Question], refusals: list[str]) -> Iterator[Row]:
+    """A row for each; one that was refused is not measured, and the reason goes to `refusals`."""
+    for question in questions:
+        try:
+            yield answer(question)
+        except Refused as error:
+            print(error, file=sys.stderr, flush=True)
+            refusals.append(str(error))
+            yield Row(question.what, _unit(question), question.goal)
+
+
+def _unit(question: Question) -> str:
+    return "MiB" if question.kind != "time" else "s" if question.case.on_gpu else "CPU s"
 
 
 def surroundings(gpu: bool) -> dict[str, str]:
@@ -171,7 +191,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="the smaller half of the CPU cases")
     parser.add_argument("--gpu", action="store_true", help="also full-size cases on a CUDA device")
-    parser.add_argument("--only", choices=(*COMPARISONS, *LIMITS), help="only these rows")
+    parser.add_argument("--only", choices=(*COMPARISONS, *GPU_COMPARISONS, *LIMITS), help="only these rows")
     options = parser.parse_args(arguments)
     try:
         found = importlib.metadata.version("diffusers")
@@ -184,19 +204,20 @@ def main(arguments: list[str]) -> int:
 
     logging.set_verbosity_error()  # it warns whenever a model is moved
     torch.set_num_threads(1)
-    about = surroundings(options.gpu) | {"cases": "quick" if options.quick else "all"}
-    print("   ".join(f"{key} {value}" for key, value in about.items()))
-    wanted = (*COMPARISONS, *LIMITS) if options.only is None else (options.only,)
-    for i, name in enumerate(x for x in COMPARISONS if x in wanted):
-        on_cpu, on_gpu = COMPARISONS[name]
-        questions = [q for q in on_cpu() if q.quick or not options.quick]
-        questions += on_gpu() if options.gpu else ()
+    comparisons = COMPARISONS | (GPU_COMPARISONS if options.gpu or options.only in GPU_COMPARISONS else {})
+    about = {gpu: surroundings(gpu) | {"cases": "quick" if options.quick else "all"} for gpu in (False, True)}
+    print("   ".join(f"{key} {value}" for key, value in about[bool(comparisons.keys() & GPU_COMPARISONS)].items()))
+    refusals: list[str] = []
+    wanted = (*comparisons, *LIMITS) if options.only is None else (options.only,)
+    for i, name in enumerate(x for x in comparisons if x in wanted):
+        gpu = name in GPU_COMPARISONS
+        questions = [q for q in comparisons[name]() if q.quick or gpu or not options.quick]
         print("" if i else "\n" + COMPARISON_HEAD)
-        keep(name, measured((answer(q) for q in questions), about))
+        keep(name, measured(answers(questions, refusals), about[gpu]))
     for i, name in enumerate(x for x in LIMITS if x in wanted):
         print("" if i else "\n" + LIMIT_HEAD, flush=True)
-        keep(name, measured(LIMITS[name](options.quick), about))
-    return 0
+        keep(name, measured(LIMITS[name](options.quick), about[False]))
+    return 1 if refusals else 0
 
 
 if __name__ == "__main__":

@@ -62,8 +62,8 @@ def test_what_the_refiner_keeps_is_counted():
 @needs_diffusers
 def test_refiner_questions_name_cases_that_exist():
     from benchmarks import refiner
-    from benchmarks.run import COMPARISONS
+    from benchmarks.run import COMPARISONS, GPU_COMPARISONS
 
-    for question in (q for make in COMPARISONS["refiner"] for q in make()):
+    for question in (*COMPARISONS["refiner"](), *GPU_COMPARISONS["refiner_gpu"]()):
         assert callable(getattr(refiner, question.case.build.removeprefix("refiner.")))
         assert question.case.settings["size"] in refiner.SIZES

@@ -10,10 +10,11 @@ from refiner_models import random_refiner
 from tiny import random_world
 
 from tools.make_tiny_checkpoints import TINY_VAE, TINY_WORLD
+from tools.tiny_world.gradients import Gradients
 from tools.tiny_world.muon import Muon, orthogonal
 from tools.tiny_world.settings import Rates, load_settings
 from tools.tiny_world.train_student import detached, learn_rollout
-from tools.tiny_world.train_world import Batch, begun_world, draw_given, draw_sigma, flow_loss
+from tools.tiny_world.train_world import Batch, begun_world, draw_given, draw_noise, draw_sigma, flow_loss, mean_of_made
 from tools.tiny_world.training import Stage
 from wm_core.dit import WorldConditions
 from wm_core.vae import VideoVAE
@@ -64,10 +65,10 @@ def test_the_refiner_gives_the_same_with_gradients_and_learns_from_them():
     refiner = random_refiner(dtype=torch.float32).requires_grad_(True)
     recipe = RefinerRecipe(sigmas=(0.7, 0.4, 0.0), block=2, window=4)
     c = refiner.config.in_channels
-    draft, truth = (torch.randn(2, c, 7, 2, 3, generator=torch.Generator().manual_seed(s)) for s in (0, 1))
+    draft, truth, noise = (torch.randn(2, c, 7, 2, 3, generator=torch.Generator().manual_seed(s)) for s in (0, 1, 3))
     with torch.no_grad():
-        still = block_loss(refiner, draft, truth, recipe, torch.Generator().manual_seed(3))
-    moving = block_loss(refiner, draft, truth, recipe, torch.Generator().manual_seed(3))
+        still = block_loss(refiner, draft, truth, noise, recipe, lesson=3)
+    moving = block_loss(refiner, draft, truth, noise, recipe, lesson=3)
     assert_close(moving.detach(), still, 1e-5)
     moving.backward()
     silent = [name for name, p in refiner.named_parameters() if p.grad is None or not p.grad.abs().sum()]
@@ -161,7 +162,8 @@ def test_the_flow_is_learnt():
     losses = []
     for _ in range(60):
         random = torch.Generator().manual_seed(5)
-        loss = flow_loss(world, batch, (4,), draw_sigma(2, (4,), 4.0, random), random)
+        sigma = draw_sigma(2, (4,), 4.0, random)
+        loss = flow_loss(world, batch, (4,), sigma, draw_noise(batch.latents, random))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -178,11 +180,32 @@ def test_noise_levels_are_whole_thousandths_and_one_a_chunk():
 
 def test_a_rollout_reaches_every_weight_also_those_that_only_write_the_state():
     world = random_world(TINY_WORLD, dtype=torch.float32)
-    random = torch.Generator().manual_seed(0)
-    losses = list(learn_rollout(world, tiny_batch(9), random))
+    batch = tiny_batch(9)
+    losses = learn_rollout(world, batch, torch.randn_like(batch.latents), first=0)
     assert len(losses) == 3
     silent = [name for name, p in world.named_parameters() if p.grad is None or not p.grad.abs().sum()]
     assert not silent
+
+
+def test_given_frames_do_not_count():
+    error = torch.tensor([1.0, 2.0, 4.0]).view(1, 1, 3, 1, 1).expand(2, 5, 3, 2, 2)
+    given = torch.tensor([[True, False, False], [False, False, False]])
+    assert_close(mean_of_made(error, given), torch.tensor((2 + 4 + 1 + 2 + 4) / 5), 1e-6)
+
+
+def test_gradients_are_those_of_the_last_call_only():
+    weight = torch.nn.Parameter(torch.ones(3))
+
+    def gather(key, x):
+        loss = (weight * x).sum() * key
+        loss.backward()
+        return loss
+
+    gradients = Gradients(gather, [weight], "cpu")
+    gradients(5, torch.ones(3))
+    loss = gradients(2, torch.arange(3.0))
+    assert not loss.requires_grad and loss == 6
+    assert_close(weight.grad, 2 * torch.arange(3.0), 0)
 
 
 def test_detached_state_has_the_same_values():

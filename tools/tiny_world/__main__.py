@@ -15,12 +15,14 @@ import argparse
 from functools import partial
 from pathlib import Path
 
+import torch
+
 from .drafts import make_drafts
 from .export import export_set, unpack_set
 from .latents import encode_clips
 from .measure import PARTS, measure
 from .memory import keep_freed_memory
-from .settings import CONFIG, load_settings
+from .settings import CONFIG, load_settings, with_batch
 from .train_refiner import train_refiner
 from .train_student import train_student
 from .train_text import train_text
@@ -44,12 +46,14 @@ def main() -> None:
     settings, folder = load_settings(options.config), options.folder
     folder.mkdir(parents=True, exist_ok=True)
     keep_freed_memory()
+    torch.set_float32_matmul_precision("high")  # of CUDA: TF32
     if options.command == "train":
+        settings = with_batch(settings, options.batch) if options.batch else settings
         STAGES[options.stage](settings, folder, options.minutes, options.of, options.device)
     elif options.command == "encode":
-        encode_clips(settings, folder, options.set, options.seeds, options.frames or settings.frames)
+        encode_clips(settings, folder, options.set, options.seeds, options.frames or settings.frames, options.device)
     elif options.command == "drafts":
-        make_drafts(settings, folder, options.set, options.clips)
+        make_drafts(settings, folder, options.set, options.clips, options.device)
     elif options.command == "measure":
         measure(settings, options.parts)
     elif options.command == "unpack":
@@ -69,7 +73,7 @@ def parse() -> argparse.Namespace:
     train("stage", choices=list(STAGES))
     train("--minutes", type=float, required=True, help="how long this run trains")
     train("--of", type=float, help="minutes of the whole schedule (default: it ends with this run)")
-    train("--device", default="cpu", choices=["cpu", "cuda"])
+    train("--batch", type=int, help="clips a step (default: the config's, which suits a CPU)")
     encode = commands.add_parser("encode", help="render clips and encode them with the trained VAE").add_argument
     encode("set", help='name of the set: "train", "long" or "held_out"')
     encode("--seeds", type=seeds, required=True, metavar="FIRST:END")
@@ -77,6 +81,8 @@ def parse() -> argparse.Namespace:
     drafts = commands.add_parser("drafts", help="stage-1 clips for the refiner, of encoded clips").add_argument
     drafts("set", help='name of the set: "train" or "held_out"')
     drafts("--clips", type=int, required=True, help="at most so many, mirror images counted")
+    for takes_device in (train, encode, drafts):
+        takes_device("--device", default="cpu", choices=["cpu", "cuda"])
     parts = commands.add_parser("measure", help="score the exported files, into scores.json").add_argument
     parts("parts", nargs="*", help=f"which scores, of {', '.join(PARTS)} (default: all)")
     commands.add_parser("export", help="write assets/models from the checkpoints")

@@ -16,7 +16,7 @@ from .train_world import WorldClips, draw_given
 from .training import load_modules
 
 DENSE_STEPS = (4, 6)
-TOGETHER = 8  # clips in a call
+TOGETHER = 16  # clips in a call
 
 
 class Drafts:
@@ -24,28 +24,28 @@ class Drafts:
 
     def __init__(self, folder: Path, name: str, device: str = "cpu") -> None:
         found = np.load(folder / f"drafts_{name}.npz")
-        self.drafts, self.truths = (torch.from_numpy(found[part]) for part in ("drafts", "truths"))
-        self.device = device
+        self.drafts, self.truths = (torch.from_numpy(found[part]).to(device) for part in ("drafts", "truths"))
 
     def __len__(self) -> int:
         return len(self.drafts)
 
     def pair(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """(draft, truth) of these rows, float32."""
-        return tuple(part[rows].to(self.device).float() for part in (self.drafts, self.truths))
+        rows = rows.to(self.drafts.device)
+        return self.drafts[rows].float(), self.truths[rows].float()
 
 
-def make_drafts(settings: Settings, folder: Path, name: str, at_most: int) -> None:
+def make_drafts(settings: Settings, folder: Path, name: str, at_most: int, device: str = "cpu") -> None:
     """Drafts of the dense model and of the student, in turn, for the first clips of a set."""
-    world, student = WorldDiT(settings.world.model), WorldDiT(settings.world.model)
+    world, student = (WorldDiT(settings.world.model).to(device) for _ in range(2))
     load_modules(folder / "world.pt", {"average": world})
     load_modules(folder / "student.pt", {"average": student})
-    clips = WorldClips(settings, folder, name)
-    random = torch.Generator().manual_seed(settings.seed + 40)
+    clips = WorldClips(settings, folder, name, device, at_most=at_most)
+    random = torch.Generator(device).manual_seed(settings.seed + 40)
     drafts = []
-    count = min(at_most, len(clips)) // TOGETHER * TOGETHER
+    count = len(clips)
     for turn, at in enumerate(range(0, count, TOGETHER)):
-        rows = list(range(at, at + TOGETHER))
+        rows = list(range(at, min(at + TOGETHER, count)))
         frames = clips.latents.shape[2]
         batch = clips.batch(rows, frames, draw_given(len(rows), frames, 0.0, random))
         begun = batch.start(random)
@@ -53,9 +53,9 @@ def make_drafts(settings: Settings, folder: Path, name: str, at_most: int) -> No
             made = dense_latents(world, begun, DENSE_STEPS[turn // 2 % len(DENSE_STEPS)], settings.world.shift)
         else:
             made = streamed_latents(student, begun)
-        drafts.append(made.half().numpy())
+        drafts.append(made.half().cpu().numpy())
         if turn % 20 == 0:
-            print(f"drafts of {at + TOGETHER} of {count} clips", flush=True)
+            print(f"drafts of {rows[-1] + 1} of {count} clips", flush=True)
     part = folder / f"drafts_{name}.part.npz"
-    np.savez(part, drafts=np.concatenate(drafts), truths=clips.latents[:count].numpy())
+    np.savez(part, drafts=np.concatenate(drafts), truths=clips.latents[:count].cpu().numpy())
     part.replace(folder / f"drafts_{name}.npz")

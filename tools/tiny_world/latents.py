@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +20,13 @@ from wm_core.shapes import Stride
 from wm_core.vae import VideoVAE
 
 from .clips import FPS, make_clip
-from .settings import Settings, load_settings
+from .mixed import bf16_products
+from .settings import Settings
 from .training import load_modules
 
 MIRROR = np.diag((-1.0, 1.0, 1.0, 1.0)).astype(np.float32)
 SHARD = 40  # clips in a file
+AHEAD = 2  # shards that are rendered before they can be encoded: 5.6 MB a clip
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,17 +41,38 @@ class Latents:
     def path(self, i: int, size: tuple[int, int]) -> CameraPath:
         return CameraPath(self.c2w[i], self.intrinsics[i], size, FPS)
 
+    def first(self, count: int | None) -> Latents:
+        """The first clips; all of them for None."""
+        return Latents(self.latents[:count], self.c2w[:count], self.intrinsics[:count], self.captions[:count])
 
-def encode_clips(settings: Settings, folder: Path, name: str, seeds: range, frames: int) -> None:
+
+@torch.no_grad()
+def encode_clips(settings: Settings, folder: Path, name: str, seeds: range, frames: int, device: str = "cpu") -> None:
     """Render and encode the clips of these seeds into shards `name`-<first seed>; those that are there already stay."""
     target = folder / "latents"
     target.mkdir(parents=True, exist_ok=True)
     shards = [range(at, min(at + SHARD, seeds.stop)) for at in range(seeds.start, seeds.stop, SHARD)]
     files = ((target / f"{name}-{shard.start:07}.npz", shard) for shard in shards)
     missing = [(file, shard) for file, shard in files if not file.is_file()]
-    with ProcessPoolExecutor(os.cpu_count(), initializer=_open_vae, initargs=(settings.source, folder)) as pool:
-        for done in pool.map(_encode_shard, *zip(*missing), [frames] * len(missing)) if missing else ():
-            print(f"encoded {done}", flush=True)
+    vae = VideoVAE(settings.vae.model)
+    load_modules(folder / "vae.pt", {"vae": vae})
+    vae.to(device, memory_format=torch.channels_last_3d)
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        for file, clips in _rendered_shards(pool, missing, frames, settings.size):
+            _write_shard(file, [row for clip in clips for row in _encode(vae, *clip)])
+            print(f"encoded {file.name}", flush=True)
+
+
+def _rendered_shards(
+    pool: ProcessPoolExecutor, shards: Sequence[tuple[Path, range]], frames: int, size: tuple[int, int]
+) -> Iterator[tuple[Path, Iterator[tuple]]]:
+    """Each shard's clips, rendered while the shards before it are encoded."""
+    ahead: deque[tuple[Path, Iterator[tuple]]] = deque()
+    for file, seeds in shards:
+        ahead.append((file, pool.map(partial(rendered_clip, frames=frames, size=size), seeds)))
+        if len(ahead) > AHEAD:
+            yield ahead.popleft()
+    yield from ahead
 
 
 def load_latents(folder: Path, name: str) -> Latents:
@@ -63,7 +88,9 @@ def load_latents(folder: Path, name: str) -> Latents:
 def conditions(clips: Latents, size: tuple[int, int], stride: Stride) -> tuple[Tensor, Tensor]:
     """Raymap (n, t, 20) and Pluecker volume (n, 48, t, h, w) of every clip."""
     grid = clips.latents.shape[2:]
-    made = [build_conditions(clips.path(i, size), grid, stride) for i in range(len(clips.latents))]
+    with ThreadPoolExecutor() as pool:
+        paths = (clips.path(i, size) for i in range(len(clips.latents)))
+        made = list(pool.map(lambda path: build_conditions(path, grid, stride), paths))
     return torch.cat([m.raymap for m in made]), torch.cat([m.plucker for m in made])
 
 
@@ -74,38 +101,27 @@ def mirrored(path: CameraPath) -> CameraPath:
     return CameraPath(MIRROR @ path.c2w @ MIRROR, intrinsics, path.size, path.fps)
 
 
-_encoder: tuple[Settings, VideoVAE]
+def rendered_clip(seed: int, frames: int, size: tuple[int, int]) -> tuple[NDArray, CameraPath, str]:
+    """A clip's pictures (f, h, w, 3) uint8, its camera and its caption."""
+    clip = make_clip(seed, frames, size)
+    return clip.frames(), clip.path, clip.caption
 
 
-def _open_vae(source: str, folder: Path) -> None:
-    """In a worker, once."""
-    global _encoder
-    torch.set_num_threads(1)
-    settings = load_settings(text=source)
-    vae = VideoVAE(settings.vae.model)
-    load_modules(folder / "vae.pt", {"vae": vae})
-    _encoder = settings, vae
+def _encode(vae: VideoVAE, pictures: NDArray, path: CameraPath, caption: str) -> Iterator[tuple]:
+    """Two rows: the clip and its mirror image."""
+    from .train_vae import as_video
+
+    video = as_video(np.stack([pictures, pictures[:, :, ::-1]]), vae.latents_mean.device)
+    with bf16_products(video.device):
+        latents = vae.encode(video).half().cpu().numpy()
+    for seen, latent in zip((path, mirrored(path)), latents):
+        yield latent, seen.c2w, seen.intrinsics, caption
 
 
-def _encode_shard(file: Path, seeds: range, frames: int) -> str:
-    settings, vae = _encoder
-    rows = [row for seed in seeds for row in _encode_clip(settings, vae, seed, frames)]
+def _write_shard(file: Path, rows: Sequence[tuple]) -> None:
     latents, c2w, intrinsics, captions = zip(*rows)
-    part = file.with_suffix(".part.npz")
+    part = file.with_name(f"part-{file.name}")
     np.savez(
         part, latents=np.stack(latents), c2w=np.stack(c2w), intrinsics=np.stack(intrinsics), captions=np.array(captions)
     )
     part.replace(file)
-    return file.name
-
-
-def _encode_clip(settings: Settings, vae: VideoVAE, seed: int, frames: int):
-    """Two rows: the clip and its mirror image."""
-    from .train_vae import as_video
-
-    clip = make_clip(seed, frames, settings.size)
-    pictures = clip.frames()
-    with torch.autocast("cpu", torch.bfloat16):
-        latents = vae.encode(as_video(np.stack([pictures, pictures[:, :, ::-1]]))).half().numpy()
-    for path, latent in zip((clip.path, mirrored(clip.path)), latents):
-        yield latent, path.c2w, path.intrinsics, clip.caption

@@ -1,7 +1,8 @@
 """Muon: momentum whose update is made orthogonal, for weights that are matrices or convolutions. Jordan et al. 2024.
 
 torch.optim.Muon takes matrices only. Here a convolution counts as the matrix (out, in * taps), and the Newton-Schulz
-steps run on the small Gram matrix, which for the 96 x 2592 weights of the VAE is several times cheaper.
+steps run on the small Gram matrix, which for the 96 x 2592 weights of the VAE is several times cheaper. Weights of one
+shape are updated together.
 """
 
 from __future__ import annotations
@@ -22,30 +23,36 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure=None) -> None:
         for group in self.param_groups:
+            alike: dict[torch.Size, list[nn.Parameter]] = {}
             for p in group["params"]:
-                if p.grad is None:
-                    continue
-                state = self.state[p]
-                if "average" not in state:
-                    state["average"] = torch.zeros_like(p.grad)
-                average = state["average"].lerp_(p.grad, 1 - group["momentum"])
-                nesterov = p.grad.lerp(average, group["momentum"])
-                matrix = nesterov.flatten(1)
-                scale = max(1.0, matrix.shape[0] / matrix.shape[1]) ** 0.5
-                p.add_(orthogonal(matrix).view(p.shape), alpha=-group["lr"] * scale)
+                if p.grad is not None:
+                    alike.setdefault(p.shape, []).append(p)
+            for params in alike.values():
+                self._update(params, group["lr"], group["momentum"])
+
+    def _update(self, params: list[nn.Parameter], rate: float, momentum: float) -> None:
+        """One step of parameters that have one shape."""
+        grads = [p.grad for p in params]
+        averages = [self.state[p].setdefault("average", torch.zeros_like(p.grad)) for p in params]
+        torch._foreach_lerp_(averages, grads, 1 - momentum)
+        nesterov = torch._foreach_lerp(grads, averages, momentum)
+        matrices = torch.stack(nesterov).flatten(2)
+        scale = max(1.0, matrices.shape[1] / matrices.shape[2]) ** 0.5
+        torch._foreach_add_(params, [u.reshape(params[0].shape) for u in orthogonal(matrices)], alpha=-rate * scale)
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """The matrix with every singular value near 1: (m, n) -> (m, n)."""
-    x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
-    x = x / (torch.linalg.matrix_norm(x) + 1e-7)
-    gram = x @ x.T
+    """Matrices with every singular value near 1: (..., m, n) -> (..., m, n)."""
+    tall = matrix.shape[-2] > matrix.shape[-1]
+    x = matrix.mT if tall else matrix
+    x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)
+    gram = x @ x.mT
     a, b, c = COEFFICIENTS
-    eye = torch.eye(len(gram), dtype=x.dtype, device=x.device)
+    eye = torch.eye(gram.shape[-1], dtype=x.dtype, device=x.device)
     total = eye
     for _ in range(STEPS):
         step = a * eye + b * gram + c * gram @ gram
         total = step @ total
         gram = step @ gram @ step
     x = total @ x
-    return x.T if matrix.shape[0] > matrix.shape[1] else x
+    return x.mT if tall else x

@@ -32,7 +32,7 @@ from .clips import FPS
 from .drafts import Drafts
 from .mixed import MIXED
 from .settings import Settings
-from .train_world import update_average
+from .train_world import draw_noise, update_average
 from .training import Stage
 
 PROMPT_TOKENS = 2
@@ -63,39 +63,38 @@ def train_refiner(settings: Settings, folder: Path, minutes: float, of: float | 
     plain = [p for name, p in refiner.named_parameters() if "transformer_blocks" not in name]
     stage = Stage("refiner", folder, settings, modules, refiner.parameters(), recipe, minutes, of, plain=plain)
     drafts, held_out = Drafts(folder, "train", device), Drafts(folder, "held_out", device)
-    random = torch.Generator().manual_seed(settings.seed + stage.step)
+    random = torch.Generator(device).manual_seed(settings.seed + stage.step)
 
-    def step() -> dict[str, float]:
-        rows = torch.randint(len(drafts), (recipe.batch,), generator=random)
-        loss = block_loss(refiner, *drafts.pair(rows), recipe.recipe, random)
+    def step() -> dict[str, Tensor]:
+        draft, truth = drafts.pair(torch.randint(len(drafts), (recipe.batch,), generator=random, device=random.device))
+        loss = block_loss(refiner, draft, truth, draw_noise(draft, random), recipe.recipe, lesson=stage.step)
         norm = stage.learn(loss)
         update_average(average, refiner, recipe.average, stage.step)
-        return {"loss": loss.item(), "norm": norm}
+        return {"loss": loss.detach(), "norm": norm}
 
     stage.train(step, lambda: validate_refiner(average, held_out, recipe.recipe))
     stage.end(lambda: validate_refiner(average, held_out, recipe.recipe))
 
 
 def block_loss(
-    refiner: VideoRefiner, draft: Tensor, truth: Tensor, recipe: RefinerRecipe, random: torch.Generator
+    refiner: VideoRefiner, draft: Tensor, truth: Tensor, noise: Tensor, recipe: RefinerRecipe, lesson: int
 ) -> Tensor:
-    """Loss of one step in one block of (b, c, t, h, w); the block and the step are drawn."""
+    """Loss of one step in one block of (b, c, t, h, w); counting lessons goes through all steps of all blocks."""
     inner = refiner_stage(refiner)
     spans = block_spans(range(recipe.sink, draft.shape[2]), recipe.block)
-    chosen = int(torch.randint(len(spans), (), generator=random))
-    step = int(torch.randint(len(recipe.sigmas) - 1, (), generator=random))
+    chosen, step = divmod(lesson % (len(spans) * (len(recipe.sigmas) - 1)), len(recipe.sigmas) - 1)
     context = constant_prompt(refiner.config).to(draft).expand(len(draft), -1, -1)
     with torch.no_grad():
         prompt = inner.prompt_keys(context)
         state = begin_refining(inner, truth[:, :, : recipe.sink], FPS, recipe, frames=draft.shape[2])
         for span in spans[:chosen]:
-            part = draft[:, :, span.start : span.stop]
-            _, state = refine_block(inner, state, part, span.start, _noise(part, random), prompt)
+            part, covered = (x[:, :, span.start : span.stop] for x in (draft, noise))
+            _, state = refine_block(inner, state, part, span.start, covered, prompt)
         state = settled(inner, replace(state, prompt=prompt))
     span = spans[chosen]
     wanted, sigma = truth[:, :, span.start : span.stop], recipe.sigmas[step]
     part = block_part(inner, state, draft[:, :, span.start : span.stop], span.start)
-    x = _reached(inner, state, part, prompt, step, _noise(part.x, random))
+    x = _reached(inner, state, part, prompt, step, noise[:, :, span.start : span.stop])
     prompt = inner.prompt_keys(context)  # now with gradients
     velocity = inner.forward([replace(part, x=x, level=inner.level(sigma))], prompt, state.ring)[0]
     return (sigma * velocity - (x - wanted)).square().mean()
@@ -110,10 +109,6 @@ def _reached(inner: RefinerStage, state: Refining, part: Part, prompt: PromptKey
         velocity = inner.forward([replace(part, x=x, level=state.levels[sigma])], prompt, state.ring)[0]
         x = x + (after - sigma) * velocity
     return x
-
-
-def _noise(like: Tensor, random: torch.Generator) -> Tensor:
-    return torch.randn(like.shape, generator=random).to(like)
 
 
 @torch.no_grad()

@@ -1,7 +1,7 @@
 """The streaming student: the chunk-causal model taught to finish a chunk in four steps on a past that it made itself.
 
 Self-forcing (Huang et al. 2025) with the truth at hand: a clip is rolled out chunk by chunk exactly as `stream_chunk` does.
-In every chunk one of the four steps is drawn, the steps before it run without gradients, and the velocity there is pulled
+In every chunk one of the four steps learns, the steps before it run without gradients, and the velocity there is pulled
 towards the one that leads from where the model has come to the true latents. So the student meets its own errors, within
 a chunk and across chunks, and learns to return from them. SANA-WM sec. 4.3 distils from a teacher instead.
 """
@@ -9,7 +9,6 @@ a chunk and across chunks, and learns to return from them. SANA-WM sec. 4.3 dist
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -21,8 +20,19 @@ from wm_core.dit import WorldDiT, WorldState
 from wm_core.sampling import STUDENT_SIGMAS
 
 from .generate import WINDOW, Start, streamed_latents
+from .gradients import Gradients
 from .settings import Settings
-from .train_world import ANOTHER, Batch, WorldClips, begun_world, draw_given, plain_parameters, update_average
+from .train_world import (
+    ANOTHER,
+    Batch,
+    WorldClips,
+    begun_world,
+    draw_given,
+    draw_noise,
+    mean_of_made,
+    plain_parameters,
+    update_average,
+)
 from .training import Stage, load_modules
 
 STEPS = len(STUDENT_SIGMAS) - 1
@@ -38,34 +48,40 @@ def train_student(settings: Settings, folder: Path, minutes: float, of: float | 
     stage = Stage("student", folder, settings, modules, world.parameters(), recipe, minutes, of, plain=plain)
     sets = [WorldClips(settings, folder, name, device) for name in recipe.clips]
     held_out = WorldClips(settings, folder, "held_out", device)
-    random = torch.Generator().manual_seed(settings.seed + stage.step)
+    random = torch.Generator(device).manual_seed(settings.seed + stage.step)
 
-    def step() -> dict[str, float]:
-        clips = sets[stage.step % len(sets)]
+    def gather(key: tuple[int, int], noise: Tensor, *batch: Tensor) -> Tensor:
+        return learn_rollout(world, Batch.of(*batch), noise, first=key[1])
+
+    gradients = Gradients(gather, stage.trained, device)
+
+    def step() -> dict[str, Tensor]:
+        clips, first = sets[stage.step % len(sets)], stage.step // len(sets) % STEPS
         frames = clips.latents.shape[2]
-        rows = torch.randint(len(clips), (recipe.batch,), generator=random).tolist()
-        batch = clips.batch(rows, frames, draw_given(len(rows), frames, 0.0, random))
-        losses = list(learn_rollout(world, batch, random))
+        batch = clips.batch(clips.draw(recipe.batch, random), frames, draw_given(recipe.batch, frames, 0.0, random))
+        losses = gradients((frames, first), draw_noise(batch.latents, random), *batch.tensors())
         norm = stage.descend()
         update_average(average, world, recipe.average, stage.step)
-        return {"loss": sum(losses) / len(losses), "last": losses[-1], "norm": norm}
+        return {"loss": losses.mean(), "last": losses[-1], "norm": norm}
 
     stage.train(step, lambda: validate_rollout(average, held_out))
     stage.end(lambda: validate_rollout(average, held_out))
 
 
-def learn_rollout(world: WorldDiT, batch: Batch, random: torch.Generator) -> Iterator[float]:
+def learn_rollout(world: WorldDiT, batch: Batch, noise: Tensor, first: int) -> Tensor:
     """Roll the clips out chunk by chunk and gather gradients; the loss of each chunk.
 
-    A chunk's loss also reaches the clean pass of the chunk before it, so what is written into the state learns too.
+    Step `first` learns in the first chunk, the one after it in the second, and so on around, so that as many rollouts as
+    there are steps teach every chunk every step. A chunk's loss also reaches the clean pass of the chunk before it, so
+    what is written into the state learns too.
     """
-    past, chunks = world.begin(window=WINDOW), list(batch.start(random).chunks())
-    for frames, chunk in chunks:
-        learnt = int(torch.randint(STEPS, (), generator=random))
-        done, loss = _learn_chunk(world, chunk, batch.latents[:, :, frames], past, learnt)
+    past, chunks, losses = world.begin(window=WINDOW), list(batch.started(noise).chunks()), []
+    for i, (frames, chunk) in enumerate(chunks):
+        done, loss = _learn_chunk(world, chunk, batch.latents[:, :, frames], past, (first + i) % STEPS)
         (loss / len(chunks)).backward()
-        yield loss.item()
-        _, past = world(done, torch.zeros(done.shape[0], done.shape[2]).to(done), chunk.cond, past=detached(past))
+        losses.append(loss.detach())
+        _, past = world(done, torch.zeros_like(done[:, 0, :, 0, 0]), chunk.cond, past=detached(past))
+    return torch.stack(losses)
 
 
 def _learn_chunk(world: WorldDiT, chunk: Start, wanted: Tensor, past: WorldState, learnt: int) -> tuple[Tensor, Tensor]:
@@ -78,8 +94,7 @@ def _learn_chunk(world: WorldDiT, chunk: Start, wanted: Tensor, past: WorldState
         with torch.set_grad_enabled(i == learnt):
             velocity, _ = world(x, sigma * noisy, chunk.cond, past=past if i == learnt else still)
         if i == learnt:
-            error = (velocity - (x - wanted) / sigma).square().mean((1, 3, 4))
-            loss = error[~chunk.given].mean()
+            loss = mean_of_made((velocity - (x - wanted) / sigma).square(), chunk.given)
         x = x + (after - sigma) * spread * velocity.detach()
     return x, loss
 

@@ -72,7 +72,7 @@ def train_text(settings: Settings, folder: Path, minutes: float, of: float | Non
     rng = np.random.default_rng((settings.seed, 10, stage.step))
     openings = {True: instruction_ids(tokenize), False: (_BOS,)}
 
-    def step() -> dict[str, float]:
+    def step() -> dict[str, Tensor]:
         instructed = bool(rng.random() >= ALONE)
         opening = read_opening(encoder, openings[instructed])
         batch = [told_caption(rng) for _ in range(BATCH)]
@@ -85,7 +85,7 @@ def train_text(settings: Settings, folder: Path, minutes: float, of: float | Non
         said = F.cross_entropy(head(states).transpose(1, 2), _next_tokens(rows).to(device), ignore_index=_IGNORED)
         mean = (opening.bos + (states * counts[..., None]).sum(1)) / (1 + counts.sum(1, keepdim=True))
         read = sum(F.cross_entropy(reader(mean), classes(kind, batch).to(device)) for kind, reader in readers.items())
-        return {"norm": stage.learn(said + read), "said": said.item(), "read": read.item()}
+        return {"norm": stage.learn(said + read), "said": said.detach(), "read": read.detach()}
 
     def look() -> dict[str, float]:
         """At the end only: of the exported file."""

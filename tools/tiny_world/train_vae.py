@@ -17,6 +17,7 @@ from wm_core.tiny_world import HELD_OUT
 from wm_core.vae import VideoVAE
 
 from .clips import make_clip
+from .mixed import bf16_products
 from .rendering import rendered_clips
 from .settings import Settings
 from .training import Stage, load_modules
@@ -37,16 +38,16 @@ def train_vae(settings: Settings, folder: Path, minutes: float, of: float | None
     crops = Crops(settings, folder, device, seed=stage.step)
     held_out = validation_clips(settings, device)
 
-    def step() -> dict[str, float]:
+    def step() -> dict[str, Tensor]:
         x = crops.batch(*CROPS[stage.step % len(CROPS)])
-        with torch.autocast(x.device.type, torch.bfloat16):
+        with bf16_products(x.device):
             mean = vae.encoder(x).float()
             z = noised(mean, recipe.latent_noise, mean.detach().std((0, 2, 3, 4), keepdim=True))
             y = vae.decoder(z).float()
         prior = 0.5 * mean.square().mean()
         loss, error = likeness_loss(y, x, recipe.edge)
         norm = stage.learn(loss + recipe.kl * prior)
-        return {"loss": loss.item(), "error": error, "prior": prior.item(), "norm": norm}
+        return {"loss": loss.detach(), "error": error, "prior": prior.detach(), "norm": norm}
 
     stage.train(step, lambda: validate(vae, held_out), LOOK_SECONDS)
     measure_latents(vae, crops)
@@ -68,14 +69,14 @@ def train_decoder(
     held_out = validation_clips(settings, device)
     deviation = vae.latents_std.view(1, -1, 1, 1, 1)
 
-    def step() -> dict[str, float]:
+    def step() -> dict[str, Tensor]:
         x = crops.batch(*CROPS[stage.step % len(CROPS)])
-        with torch.autocast(x.device.type, torch.bfloat16):
+        with bf16_products(x.device):
             with torch.no_grad():
                 mean = vae.encoder(x).float()
             y = vae.decoder(noised(mean, settings.decoder.latent_noise, deviation)).float()
         loss, error = likeness_loss(y, x, settings.vae.edge)
-        return {"norm": stage.learn(loss), "loss": loss.item(), "error": error}
+        return {"norm": stage.learn(loss), "loss": loss.detach(), "error": error}
 
     stage.train(step, lambda: validate(vae, held_out), LOOK_SECONDS)
     stage.end(lambda: validate(vae, held_out))
@@ -101,12 +102,12 @@ def noised(mean: Tensor, most: float, deviation: Tensor) -> Tensor:
     return mean + share * deviation * torch.randn_like(mean)
 
 
-def likeness_loss(y: Tensor, x: Tensor, edge: float) -> tuple[Tensor, float]:
+def likeness_loss(y: Tensor, x: Tensor, edge: float) -> tuple[Tensor, Tensor]:
     """Loss of pixels y against x, and the mean squared error with 1 as the range."""
     difference = x - y
     across, down = difference.diff(dim=-1).abs().mean(), difference.diff(dim=-2).abs().mean()
     squares = difference.square().mean()
-    return difference.abs().mean() + 0.5 * squares + edge * (across + down), squares.item() / 4
+    return difference.abs().mean() + 0.5 * squares + edge * (across + down), squares.detach() / 4
 
 
 class Crops:

@@ -20,6 +20,7 @@ from wm_core.sampling import shifted
 from wm_core.shapes import chunk_lengths
 
 from .generate import Start
+from .gradients import Gradients
 from .latents import conditions, load_latents
 from .mixed import MIXED
 from .settings import Settings, WorldSettings
@@ -40,34 +41,55 @@ class Batch:
 
     def start(self, random: torch.Generator) -> Start:
         """Noise to make these clips from, the given frames in place."""
-        noise = torch.randn(self.latents.shape, generator=random).to(self.latents)
+        return self.started(draw_noise(self.latents, random))
+
+    def started(self, noise: Tensor) -> Start:
         return Start(torch.where(self.given[:, None, :, None, None], self.latents, noise), self.given, self.cond)
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        cond = self.cond
+        return self.latents, cond.text, cond.text_mask, cond.raymap, cond.plucker, self.given
+
+    @classmethod
+    def of(cls, latents: Tensor, *rest: Tensor) -> Batch:
+        """What `tensors` gave."""
+        *cond, given = rest
+        return cls(latents, WorldConditions(*cond), given)
 
 
 class WorldClips:
-    """Encoded clips in memory with their cameras and prompts."""
+    """Encoded clips with their cameras and prompts, in the memory of a device."""
 
-    def __init__(self, settings: Settings, folder: Path, name: str, device: str = "cpu") -> None:
-        clips = load_latents(folder, name)
-        self.latents = torch.from_numpy(clips.latents)
-        self.raymap, self.plucker = conditions(clips, settings.size, settings.vae.model.stride)
+    def __init__(
+        self, settings: Settings, folder: Path, name: str, device: str = "cpu", *, at_most: int | None = None
+    ) -> None:
+        clips = load_latents(folder, name).first(at_most)
+        self.latents = torch.from_numpy(clips.latents).to(device)
+        self.raymap, self.plucker = (x.to(device) for x in conditions(clips, settings.size, settings.vae.model.stride))
         captions = sorted(set(clips.captions))
-        self.prompts = encode_captions(folder / TEXT_FILE, captions)
+        text, mask = padded_states(encode_captions(folder / TEXT_FILE, captions))
+        self.text, self.text_mask = text.to(device), mask.to(device)
         place = {caption: i for i, caption in enumerate(captions)}
-        self.prompt_of = [place[caption] for caption in clips.captions]
-        self.device = device
+        self.prompt_of = torch.tensor([place[caption] for caption in clips.captions], device=device)
 
     def __len__(self) -> int:
         return len(self.latents)
 
-    def batch(self, rows: Sequence[int], frames: int, given: Tensor, cameras: Sequence[int] | None = None) -> Batch:
+    def draw(self, count: int, random: torch.Generator) -> Tensor:
+        """Rows of that many clips."""
+        return torch.randint(len(self), (count,), generator=random, device=random.device)
+
+    def batch(
+        self, rows: Tensor | Sequence[int], frames: int, given: Tensor, cameras: Sequence[int] | None = None
+    ) -> Batch:
         """The first `frames` latent frames of these rows; `cameras`: rows whose cameras to show instead."""
-        seen = torch.as_tensor(rows if cameras is None else cameras)
-        text, mask = padded_states([self.prompts[self.prompt_of[row]] for row in rows])
-        cond = WorldConditions(text, mask, self.raymap[seen, :frames], self.plucker[seen, :, :frames])
-        cond = WorldConditions(*(x.to(self.device) for x in (cond.text, cond.text_mask, cond.raymap, cond.plucker)))
-        latents = self.latents[torch.as_tensor(rows), :, :frames].to(self.device).float()
-        return Batch(latents, cond, given.to(self.device))
+        rows = torch.as_tensor(rows, device=self.latents.device)
+        seen = rows if cameras is None else torch.as_tensor(cameras, device=rows.device)
+        said = self.prompt_of[rows]
+        cond = WorldConditions(
+            self.text[said], self.text_mask[said], self.raymap[seen, :frames], self.plucker[seen, :, :frames]
+        )
+        return Batch(self.latents[rows, :, :frames].float(), cond, given.to(rows.device))
 
 
 def begun_world(settings: WorldSettings) -> WorldDiT:
@@ -113,19 +135,27 @@ def train_world(
     stage = Stage(name, folder, settings, modules, world.parameters(), recipe, minutes, of, plain=plain)
     clips = WorldClips(settings, folder, "train", device)
     held_out = WorldClips(settings, folder, "held_out", device)
-    random = torch.Generator().manual_seed(settings.seed + stage.step)
+    random = torch.Generator(device).manual_seed(settings.seed + stage.step)
 
-    def step() -> dict[str, float]:
+    def gather(chunks: tuple[int, ...], sigma: Tensor, noise: Tensor, *batch: Tensor) -> Tensor:
+        loss = flow_loss(world, Batch.of(*batch), chunks, sigma, noise)
+        loss.backward()
+        return loss
+
+    gradients = Gradients(gather, stage.trained, device)
+
+    def step() -> dict[str, Tensor]:
         frames, count = clips.latents.shape[2], recipe.batch
         if stage.progress < recipe.short:  # as many tokens a step, in shorter clips
             frames, count = settings.short_latents, recipe.batch * frames // settings.short_latents
-        rows = torch.randint(len(clips), (count,), generator=random).tolist()
-        batch = clips.batch(rows, frames, draw_given(count, frames, recipe.without_picture, random))
+        given = draw_given(count, frames, recipe.without_picture, random)
+        batch = clips.batch(clips.draw(count, random), frames, given)
         chunks = chunk_lengths(frames) if causal else (frames,)
-        loss = flow_loss(world, batch, chunks, draw_sigma(count, chunks, settings.world.shift, random), random)
-        norm = stage.learn(loss)
+        sigma = draw_sigma(count, chunks, settings.world.shift, random)
+        loss = gradients(chunks, sigma, draw_noise(batch.latents, random), *batch.tensors())
+        norm = stage.descend()
         update_average(average, world, recipe.average, stage.step)
-        return {"loss": loss.item(), "norm": norm}
+        return {"loss": loss, "norm": norm}
 
     stage.train(step, lambda: validate(average, held_out, causal))
     stage.end(lambda: validate(average, held_out, causal))
@@ -133,35 +163,42 @@ def train_world(
 
 def draw_given(count: int, frames: int, without: float, random: torch.Generator) -> Tensor:
     """(b, t): the first frame is given, but in a share `without` of the clips, which start from words alone."""
-    given = torch.zeros(count, frames, dtype=torch.bool)
-    given[:, 0] = torch.rand(count, generator=random) >= without
+    given = torch.zeros(count, frames, dtype=torch.bool, device=random.device)
+    given[:, 0] = torch.rand(count, generator=random, device=random.device) >= without
     return given
 
 
 def draw_sigma(count: int, chunks: tuple[int, ...], shift: float, random: torch.Generator) -> Tensor:
     """(b, t) noise levels in whole thousandths, one for each chunk."""
-    level = torch.sigmoid(torch.randn(count, len(chunks), generator=random) * 1.2 + 0.3)
-    level = (shifted(level, shift) * 1000).round().clamp(1, 1000) / 1000
-    return level.repeat_interleave(torch.tensor(chunks), dim=1)
+    level = torch.randn(count, len(chunks), generator=random, device=random.device)
+    level = (shifted(torch.sigmoid(level * 1.2 + 0.3), shift) * 1000).round().clamp(1, 1000) / 1000
+    return torch.cat([level[:, i : i + 1].expand(-1, length) for i, length in enumerate(chunks)], 1)
 
 
-def flow_loss(world: WorldDiT, batch: Batch, chunks: tuple[int, ...], sigma: Tensor, random: torch.Generator) -> Tensor:
-    """Mean squared error of the velocity over the frames that are not given."""
+def draw_noise(like: Tensor, random: torch.Generator) -> Tensor:
+    return torch.randn(like.shape, generator=random, device=random.device).to(like)
+
+
+def flow_loss(world: WorldDiT, batch: Batch, chunks: tuple[int, ...], sigma: Tensor, noise: Tensor) -> Tensor:
+    """Mean squared error of the velocity over the frames that are not given; sigma (b, t), noise like the latents."""
     z = batch.latents
-    sigma = torch.where(batch.given, 0.0, sigma.to(z.device))
-    noise = torch.randn(z.shape, generator=random).to(z.device)
+    sigma = torch.where(batch.given, 0.0, sigma)
     level = sigma[:, None, :, None, None]
     velocity, _ = world((1 - level) * z + level * noise, sigma, batch.cond, chunks=chunks)
-    error = (velocity - (noise - z)).square().mean((1, 3, 4))
-    return error[~batch.given].mean()
+    return mean_of_made((velocity - (noise - z)).square(), batch.given)
+
+
+def mean_of_made(error: Tensor, given: Tensor) -> Tensor:
+    """Mean of errors (b, c, t, h, w) over the frames that are not given, (b, t)."""
+    made = ~given
+    return (error.mean((1, 3, 4)) * made).sum() / made.sum()
 
 
 @torch.no_grad()
 def update_average(average: nn.Module, module: nn.Module, decay: float, step: int) -> None:
     """Running average of the weights, faster at the start."""
     share = 1 - min(decay, 1 - 1 / (0.1 * step + 1))
-    for a, p in zip(average.parameters(), module.parameters()):
-        a.lerp_(p, share)
+    torch._foreach_lerp_(list(average.parameters()), list(module.parameters()), share)
 
 
 @torch.no_grad()
@@ -176,8 +213,8 @@ def validate(world: WorldDiT, clips: WorldClips, causal: bool = False) -> dict[s
             for at in range(0, len(rows), 8):
                 part = rows[at : at + 8]
                 cameras = [(row + shift) % len(rows) for row in part]
-                given = draw_given(len(part), frames, 0.0, random)
-                sigma = torch.full((len(part), frames), level)
-                losses.append(flow_loss(world, clips.batch(part, frames, given, cameras), chunks, sigma, random).item())
+                batch = clips.batch(part, frames, draw_given(len(part), frames, 0.0, random), cameras)
+                sigma = torch.full_like(batch.given, level, dtype=torch.float32)
+                losses.append(flow_loss(world, batch, chunks, sigma, draw_noise(batch.latents, random)).item())
             result[f"{which}_{level:g}"] = math.fsum(losses) / len(losses)
     return result

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from .muon import Muon
 from .settings import Rates, Settings
 
-Step = Callable[[], dict[str, float]]  # learns once; what it noted
+Step = Callable[[], dict[str, Tensor]]  # learns once; scalars that it noted, which nobody waits for
 Look = Callable[[], dict[str, float]]  # scores on held-out clips
 
 SAVE_SECONDS = 120.0
@@ -80,17 +80,17 @@ class Stage:
 
     def train(self, step: Step, look: Look, look_seconds: float = LOOK_SECONDS) -> None:
         """Steps until the minutes are over. Now and then the means of what they return are logged with what `look` finds."""
-        sums: dict[str, list[float]] = {}
+        noted: dict[str, list[Tensor]] = {}
         looked = time.perf_counter()
         while self.seconds < self.until:
             for name, value in step().items():
-                sums.setdefault(name, []).append(value)
+                noted.setdefault(name, []).append(value)
             now = time.perf_counter()
             if now - self.saved > SAVE_SECONDS:
                 self.save()
             if now - looked > look_seconds:
-                self.log({name: math.fsum(values) / len(values) for name, values in sums.items()} | look())
-                sums, looked = {}, time.perf_counter()
+                self.log({name: torch.stack(values).mean().item() for name, values in noted.items()} | look())
+                noted, looked = {}, time.perf_counter()
 
     def end(self, look: Look) -> None:
         """After the last step of a run."""
@@ -103,12 +103,12 @@ class Stage:
         cosine = LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * fall))
         return min(1.0, (self.step + 1) / WARM_UP) * cosine
 
-    def learn(self, loss: Tensor) -> float:
+    def learn(self, loss: Tensor) -> Tensor:
         """One step down the loss; the norm of its gradient."""
         loss.backward()
         return self.descend()
 
-    def descend(self) -> float:
+    def descend(self) -> Tensor:
         """One step down the gradients that are there; their norm."""
         norm = nn.utils.clip_grad_norm_(self.trained, CLIP_NORM)
         rate = self.rate()
@@ -118,7 +118,7 @@ class Stage:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         self.step += 1
-        return float(norm)
+        return norm
 
     def log(self, values: dict) -> None:
         """One line to the stage's JSONL and to the terminal."""
@@ -144,7 +144,7 @@ class Stage:
         os.replace(part, self.file)
 
     def _load(self) -> None:
-        content = torch.load(self.file, weights_only=True)
+        content = torch.load(self.file, weights_only=True, map_location="cpu")
         for name, module in self.modules.items():
             module.load_state_dict(content["modules"][name])
         for name, optimizer in self.optimizers.items():
@@ -155,6 +155,6 @@ class Stage:
 
 def load_modules(file: Path, modules: dict[str, nn.Module]) -> None:
     """The weights of a finished stage's checkpoint."""
-    content = torch.load(file, weights_only=True)
+    content = torch.load(file, weights_only=True, map_location="cpu")
     for name, module in modules.items():
         module.load_state_dict(content["modules"][name])

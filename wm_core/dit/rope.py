@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
@@ -43,16 +43,17 @@ def rotation_table(
     """
     starts = (first_frame, 0, 0)
     axes = [
-        _axis_angles(length, start, full, used)
+        _axis_angles(length, start, full, used, device)
         for length, start, full, used in zip(grid, starts, pair_counts(head_dim), pair_counts(turned or head_dim))
     ]
     return Rotation(*(_spread([f(angle).float().to(device) for angle in axes], grid) for f in (torch.cos, torch.sin)))
 
 
-def _axis_angles(length: int, start: int, full: int, used: int) -> Tensor:
+def _axis_angles(length: int, start: int, full: int, used: int, device) -> Tensor:
     """(length, used) angles of one axis. fp32: positions reach the thousands; in float64 an angle is exact to 1e-12."""
-    frequency = THETA ** -(torch.arange(used, dtype=torch.float64) / full)
-    return torch.outer(torch.arange(start, start + length, dtype=torch.float64), frequency)
+    made_on = device if torch.device(device or "cpu").type == "cuda" else None  # others may lack float64
+    numbers = partial(torch.arange, dtype=torch.float64, device=made_on)
+    return torch.outer(numbers(start, start + length), THETA ** -(numbers(used) / full))
 
 
 def _spread(axes: list[Tensor], grid: tuple[int, int, int]) -> Tensor:

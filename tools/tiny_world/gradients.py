@@ -1,0 +1,69 @@
+"""Gradients of a training step. On CUDA the step is recorded once as a graph and replayed.
+
+The tiny models are thousands of small kernels: launched one by one from Python they take many times what they compute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+# gather(key, *tensors) runs forward and backward and returns what to log; it may not look at a tensor's values
+Gather = Callable[..., Tensor]
+WARM_UP = 2  # runs before a recording: libraries load, workspaces are made
+
+
+@dataclass(frozen=True, eq=False)
+class _Recording:
+    graph: torch.cuda.CUDAGraph
+    inputs: tuple[Tensor, ...]
+    result: Tensor
+    gradients: tuple[Tensor | None, ...]
+
+
+class Gradients:
+    """Leaves the gradients of `gather` in the parameters' .grad; call it with what does not change as `key`."""
+
+    def __init__(self, gather: Gather, parameters: Sequence[nn.Parameter], device: str | torch.device) -> None:
+        self.gather, self.parameters = gather, list(parameters)
+        self.records = torch.device(device).type == "cuda"
+        self._recordings: dict[Hashable, _Recording] = {}
+        self._pool = None
+
+    def __call__(self, key: Hashable, *tensors: Tensor) -> Tensor:
+        """What `gather` returned, detached. `key` must tell apart whatever changes the work: shapes, chunks, steps."""
+        if not self.records:
+            self._clear()
+            return self.gather(key, *tensors).detach()
+        if key not in self._recordings:
+            self._recordings[key] = self._record(key, tensors)
+        recording = self._recordings[key]
+        for place, tensor in zip(recording.inputs, tensors, strict=True):
+            place.copy_(tensor)
+        recording.graph.replay()
+        for p, gradient in zip(self.parameters, recording.gradients):
+            p.grad = gradient
+        return recording.result.clone()
+
+    def _record(self, key: Hashable, tensors: tuple[Tensor, ...]) -> _Recording:
+        inputs = tuple(tensor.clone() for tensor in tensors)
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            for _ in range(WARM_UP):
+                self._clear()
+                self.gather(key, *inputs)
+        torch.cuda.current_stream().wait_stream(aside)
+        self._clear()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+            result = self.gather(key, *inputs).detach()
+        self._pool = graph.pool()  # recordings are never replayed at once, so they share what lies between their steps
+        return _Recording(graph, inputs, result, tuple(p.grad for p in self.parameters))
+
+    def _clear(self) -> None:
+        for p in self.parameters:
+            p.grad = None
