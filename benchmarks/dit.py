@@ -33,7 +33,7 @@ def forward(
     x, text = draw(1, config.in_channels, frames, *grid), draw(1, TEXT_TOKENS, config.caption_channels)
     mask = torch.ones(1, TEXT_TOKENS, dtype=torch.bool, device=device)
     timestep = torch.full((1, frames), 500.0, device=device)
-    raymap, plucker = _turning_camera(frames, grid).to(device), draw(1, config.plucker_channels, frames, *grid)
+    raymap, plucker = _turning_camera(frames, grid).to(device, dtype), draw(1, config.plucker_channels, frames, *grid)
     cond = WorldConditions(text, mask, raymap, plucker)
 
     def run_theirs() -> Tensor:

@@ -107,12 +107,8 @@ COMPARISONS = {"diffusers": cpu_questions, "refiner": refiner_questions}
 GPU_COMPARISONS = {"diffusers_gpu": gpu_questions, "refiner_gpu": refiner_gpu_questions}
 
 
-class Refused(RuntimeError):
-    """The sides do not compute the same, so their times mean nothing."""
-
-
 def answer(question: Question) -> Row:
-    """Measure; Refused when the sides do not compute the same."""
+    """Measure; RuntimeError when the sides do not compute the same."""
     case, on_gpu = question.case, question.case.on_gpu
     unit = _unit(question)
     row = Row(question.what, unit, question.goal)
@@ -121,7 +117,7 @@ def answer(question: Question) -> Row:
     if question.kind == "time":
         times = alternate(case)
         if not times.difference <= (GPU_ALIKE if on_gpu else ALIKE):
-            raise Refused(f"{question.what}: the results differ by {times.difference:.1e}, the times mean nothing")
+            raise RuntimeError(f"the results differ by {times.difference:.1e}, the times mean nothing")
         return Row(row.what, unit, row.goal, times.theirs, times.ours, times.difference)
     amounts = [extra_memory(case, side) for side in SIDES]
     if question.kind == "slope" and None not in amounts:
@@ -131,13 +127,13 @@ def answer(question: Question) -> Row:
 
 
 def answers(questions: Iterable[Question], refusals: list[str]) -> Iterator[Row]:
-    """A row for each; one that was refused is not measured, and the reason goes to `refusals`."""
+    """A row for each; where a side fails or both differ it is not measured, and the reason goes to `refusals`."""
     for question in questions:
         try:
             yield answer(question)
-        except Refused as error:
-            print(error, file=sys.stderr, flush=True)
-            refusals.append(str(error))
+        except RuntimeError as error:
+            refusals.append(f"{question.what}: {error}")
+            print(refusals[-1], file=sys.stderr, flush=True)
             yield Row(question.what, _unit(question), question.goal)
 
 

@@ -25,6 +25,7 @@ GRID = (7, 3, 4)
 X = draw_latents((1, TINY_DIT.in_channels, *GRID))
 SIGMA = torch.linspace(0, 0.9, GRID[0]).expand(1, -1)
 NORMS = 1e-4  # of the largest value: they add up in float32, whatever the dtype
+GEOMETRY = 2e-5  # angles and rays are float32, whatever the dtype, and the last bit of a cosine differs
 RECIPE = RefinerRecipe(window=6)
 BF16 = 0.06  # of the largest value: a few roundings to 8 bits in each of the blocks
 
@@ -40,7 +41,7 @@ def cond() -> WorldConditions:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(("dtype", "atol"), [(torch.float64, 1e-9), (torch.float32, 2e-4), (torch.bfloat16, None)])
+@pytest.mark.parametrize(("dtype", "atol"), [(torch.float64, GEOMETRY), (torch.float32, 2e-4), (torch.bfloat16, None)])
 def test_the_world_model_computes_what_the_cpu_computes(cond, dtype, atol):
     want, _ = random_world()(X, SIGMA, moved(cond, "cpu"))
     world = random_world().to("cuda", dtype)

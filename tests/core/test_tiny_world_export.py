@@ -10,8 +10,8 @@ from tiny import random_world
 from tools.make_tiny_checkpoints import TINY_WORLD
 from tools.tiny_world.export import export_refiner, export_set, export_world, unpack_set
 from tools.tiny_world.files import REFINER, REFINER_PROMPT, TEXT, WorldFile
+from tools.tiny_world.generate import constant_prompt
 from tools.tiny_world.settings import load_settings
-from tools.tiny_world.train_refiner import constant_prompt
 from wm_core.checkpoint import Verdict, judged, load_refiner, load_world_model, open_refiner
 from wm_core.shapes import Stride
 from wm_core.text import load_embedding

@@ -14,10 +14,12 @@ from tools.tiny_world.gradients import Gradients
 from tools.tiny_world.muon import Muon, orthogonal
 from tools.tiny_world.settings import Rates, load_settings
 from tools.tiny_world.train_student import detached, learn_rollout
+from tools.tiny_world.train_vae import look_back
 from tools.tiny_world.train_world import Batch, begun_world, draw_given, draw_noise, draw_sigma, flow_loss, mean_of_made
 from tools.tiny_world.training import Stage
 from wm_core.dit import WorldConditions
 from wm_core.vae import VideoVAE
+from wm_core.vae.blocks import LayerSpec, VideoConv
 
 RATES = Rates(muon=0.02, adam=0.002, hold=0.5)
 SETTINGS = load_settings()
@@ -56,6 +58,23 @@ def test_gradients_of_the_vae_are_the_slopes_of_its_loss():
                 p.add_(d, alpha=sign * step)
             ends.append(loss())
     assert abs(((ends[0] - ends[1]) / (2 * step) - slope) / slope) < 1e-3
+
+
+@torch.no_grad()
+def test_a_layer_that_looks_back_gives_what_one_that_looks_ahead_gives_of_what_stands_still():
+    torch.manual_seed(2)
+    ahead, back = (
+        VideoConv(3, 4, LayerSpec(torch.nn, causal, "zeros", 1e-6, torch.float64)) for causal in (False, True)
+    )
+    back.load_state_dict(ahead.state_dict())
+    still = torch.randn(1, 3, 1, 4, 4, dtype=torch.float64).expand(-1, -1, 5, -1, -1)
+    want = ahead(still)
+    moving = torch.randn(1, 3, 5, 4, 4, dtype=torch.float64)
+    at_first = back(moving)
+    look_back(back)
+    assert_close(back(still), want, 1e-12)
+    error = lambda y: (y - ahead(moving)).square().mean()
+    assert error(back(moving)) < 0.7 * error(at_first), "and nearer to it of what moves"
 
 
 def test_the_refiner_gives_the_same_with_gradients_and_learns_from_them():

@@ -23,9 +23,9 @@ from ..make_tiny_checkpoints import released_tensors, vae_config_json, world_con
 from ..reproducible import write_safetensors
 from .clips import FPS
 from .files import DIALECT, MODELS, REFINER, REFINER_PROMPT, TEXT, VAES, WORLDS, WorldFile
+from .generate import constant_prompt
 from .settings import RefinerSettings, Settings, WorldSettings
 from .text import TEXT_FILE
-from .train_refiner import constant_prompt
 from .training import load_modules
 
 ABOUT = {

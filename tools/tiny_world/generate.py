@@ -11,13 +11,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wm_core.camera import CameraPath, build_conditions
+from wm_core.config import RefinerConfig, RefinerRecipe
 from wm_core.dit import WorldConditions, WorldDiT
+from wm_core.refiner import VideoRefiner
 from wm_core.sampling import chunk_flow_euler, euler, released_schedule, stream_chunk
+from wm_core.sampling.refining import refine, refiner_stage
 from wm_core.shapes import chunk_lengths, latent_frames, latent_size
 from wm_core.vae import VideoVAE
 
+from .clips import FPS
 from .text import padded_states
 
+PROMPT_TOKENS = 2  # of the one prompt that the refiner knows
 WINDOW = 2  # chunks that the softmax blocks see, the first one among them, as in the released recipe
 
 
@@ -106,6 +111,21 @@ def streamed_latents(world: WorldDiT, begun: Start, window: int = WINDOW) -> Ten
         chunk, past = stream_chunk(velocity, part.noise, past, given=part.given)
         done.append(chunk)
     return torch.cat(done, 2)
+
+
+@torch.no_grad()
+def refined_latents(refiner: VideoRefiner, drafts: Tensor, *, recipe: RefinerRecipe, seed: int = 0) -> Tensor:
+    """The second stage over drafts (b, c, t, h, w), block by block, with the one prompt that it knows."""
+    stage, random = refiner_stage(refiner), torch.Generator().manual_seed(seed)
+    prompt = stage.prompt_keys(constant_prompt(refiner.config).to(drafts).expand(len(drafts), -1, -1))
+    noise = lambda _, shape: torch.randn(shape, generator=random)
+    blocks = refine(stage, drafts, prompt, noise, fps=FPS, recipe=recipe)
+    return torch.cat([drafts[:, :, : recipe.sink], *(block for _, block in blocks)], 2)
+
+
+def constant_prompt(config: RefinerConfig) -> Tensor:
+    """(1, 2, c) ones."""
+    return torch.ones(1, PROMPT_TOKENS, config.caption_channels)
 
 
 def pixels(vae: VideoVAE, latents: Tensor) -> NDArray:

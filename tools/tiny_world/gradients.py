@@ -1,6 +1,8 @@
 """Gradients of a training step. On CUDA the step is recorded once as a graph and replayed.
 
-The tiny models are thousands of small kernels: launched one by one from Python they take many times what they compute.
+The tiny models are thousands of small kernels, and launched one by one from Python they take many times what they compute: a
+step of the dense model on 16 clips of 65 frames took 313 ms so on an H200, recorded 47 ms (32 clips: 76 ms, 64 clips: 136 ms;
+2026-11-27). A recording takes 2 s; of a rollout of 26 latents it took most of a minute, and there are four.
 """
 
 from __future__ import annotations

@@ -14,14 +14,14 @@ from pathlib import Path
 from torch import Tensor
 
 from wm_core.camera import CameraPath, preset_path
-from wm_core.checkpoint import load_video_vae, load_world_model, open_world
+from wm_core.checkpoint import load_refiner, load_video_vae, load_world_model, open_world
 from wm_core.tiny_world import Scene, usual_intrinsics
 from wm_core.vae import VideoVAE
 
 from .camera_scores import acted, camera_scores, held_out_scenes, wanted_clips
 from .clips import FPS
-from .files import MODELS, TEXT, VAES, WORLDS
-from .generate import MakeClips, causal_latents, dense_latents, pixels, start, streamed_latents
+from .files import MODELS, REFINER, TEXT, VAES, WORLDS
+from .generate import MakeClips, causal_latents, dense_latents, pixels, refined_latents, start, streamed_latents
 from .long_film import long_film
 from .pose import PoseError, pose_error
 from .settings import Settings
@@ -32,6 +32,7 @@ from .word_scores import night_falls, words_from_nothing
 SCORES = Path(__file__).with_name("scores.json")
 STREAMING = "streaming, 4 steps"
 STEPS = (4, 6)  # of the models that are not distilled
+REFINED = ("dense, 4 steps", STREAMING)
 SCENES = 8
 PATH_SCENES = 3
 LONG_SCENES = 4
@@ -43,33 +44,38 @@ Rows = dict[str, dict]  # what is measured of whom
 
 @dataclass(frozen=True, eq=False)
 class Maker:
-    """A model and a number of steps."""
+    """A model and a number of steps; draft: of a refined one, the name of what it refines."""
 
     name: str
     make: MakeClips
+    draft: str | None = None
 
 
-def makers() -> list[Maker]:
-    """Every model whose files are there, with the numbers of steps that are asked of it."""
-    found = [Maker(f"dense, {n} steps", make) for n, make in _scheduled("world", dense_latents)]
-    found += [Maker(f"chunk-causal, {n} steps", make) for n, make in _scheduled("causal_world", causal_latents)]
+def makers(settings: Settings) -> list[Maker]:
+    """Every model whose files are there, with the numbers of steps that are asked of it; what is refined comes last."""
+    found: list[Maker] = []
+    refined: list[Maker] = []
+    for name, vae, sample in _samplers():
+        found.append(Maker(name, _maker(vae, sample)))
+        if name in REFINED and (MODELS / REFINER).is_file():
+            seconds = partial(refined_latents, load_refiner(MODELS / REFINER), recipe=settings.refiner.recipe)
+            both = lambda begun, sample=sample, seconds=seconds: seconds(sample(begun=begun))
+            refined.append(Maker(f"{name}, refined", _maker(vae, both), draft=name))
+    return found + refined
+
+
+def _samplers() -> Iterator[tuple[str, VideoVAE, Callable[..., Tensor]]]:
+    """(name, decoder, latents of what is begun) of every first stage that is there."""
+    for name, stage, sample in (("dense", "world", dense_latents), ("chunk-causal", "causal_world", causal_latents)):
+        file = MODELS / WORLDS[stage].path
+        if file.is_file():
+            world, shift = load_world_model(file), open_world(file).info.sampling.shift
+            vae = load_video_vae(MODELS / VAES["decoder"])
+            for steps in STEPS:
+                yield f"{name}, {steps} steps", vae, partial(sample, world, steps=steps, shift=shift)
     if (MODELS / WORLDS["student"].path).is_file():
-        student, vae = (
-            load_world_model(MODELS / WORLDS["student"].path),
-            load_video_vae(MODELS / VAES["causal_decoder"]),
-        )
-        found.append(Maker(STREAMING, _maker(vae, partial(streamed_latents, student))))
-    return found
-
-
-def _scheduled(stage: str, sample: Callable[..., Tensor]) -> Iterator[tuple[int, MakeClips]]:
-    """A model that samples along the released schedule, with each number of steps."""
-    file = MODELS / WORLDS[stage].path
-    if file.is_file():
-        world, shift = load_world_model(file), open_world(file).info.sampling.shift
-        vae = load_video_vae(MODELS / VAES["decoder"])
-        for steps in STEPS:
-            yield steps, _maker(vae, partial(sample, world, steps=steps, shift=shift))
+        student = load_world_model(MODELS / WORLDS["student"].path)
+        yield STREAMING, load_video_vae(MODELS / VAES["causal_decoder"]), partial(streamed_latents, student)
 
 
 def _maker(vae: VideoVAE, sample: Callable[..., Tensor]) -> MakeClips:
@@ -94,11 +100,17 @@ def vae_rows(settings: Settings) -> Rows:
 
 
 def camera_rows(settings: Settings) -> Rows:
-    """The camera test of every maker, and of the first one with swapped cameras: the control."""
-    size, rows, all_makers = settings.size, {}, makers()
+    """The camera test of every maker, and of the first one with swapped cameras: the control.
+
+    Of what is refined also the share of clips that it brought nearer to their truth.
+    """
+    size, all_makers = settings.size, makers(settings)
     scenes = held_out_scenes(SCENES, size)
+    scores = {maker.name: camera_scores(maker.make, scenes, size, _prompt_of) for maker in all_makers}
+    rows = {name: found.summary() for name, found in scores.items()}
     for maker in all_makers:
-        rows[maker.name] = camera_scores(maker.make, scenes, size, _prompt_of).summary()
+        if maker.draft:
+            rows[maker.name]["nearer"] = float((scores[maker.name].own > scores[maker.draft].own).mean())
     control = camera_scores(all_makers[0].make, scenes, size, _prompt_of, swapped=True)
     return rows | {f"{all_makers[0].name}, cameras swapped": control.summary()}
 
@@ -110,7 +122,7 @@ def path_rows(settings: Settings) -> Rows:
     paths: dict[str, CameraPath] = {text: acted(text, size) for text in MIXED}
     paths |= {name: preset_path(name, frames=33, amount=amount, **view) for name, amount in ORBITS}
     scenes, rows = held_out_scenes(PATH_SCENES, size), {}
-    for maker in makers():
+    for maker in makers(settings):
         errors: dict[str, list[PoseError]] = {name: [] for name in paths}
         for scene in scenes:
             clips = maker.make(wanted_clips(scene, list(paths.values()), _prompt_of(scene)))
@@ -130,7 +142,7 @@ def word_rows(settings: Settings) -> Rows:
     """Whether words steer: colours and light of clips from words alone, and a day that becomes night."""
     size, rows = settings.size, {}
     scenes = held_out_scenes(SCENES, size)
-    for maker in makers():
+    for maker in makers(settings):
         told = {f"{kind} as asked": share for kind, share in words_from_nothing(maker.make, _encode, 48, size).items()}
         rows[maker.name] = told | night_falls(maker.make, _encode, scenes, size)
     return rows
@@ -139,7 +151,7 @@ def word_rows(settings: Settings) -> Rows:
 def long_rows(settings: Settings) -> Rows:
     """Of the streaming model only: the others make no clips of that length."""
     scenes = held_out_scenes(LONG_SCENES, settings.size)
-    streams = [maker for maker in makers() if maker.name == STREAMING]
+    streams = [maker for maker in makers(settings) if maker.name == STREAMING]
     return {maker.name: long_film(maker.make, _encode, scenes, settings.size) for maker in streams}
 
 

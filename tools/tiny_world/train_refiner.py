@@ -22,7 +22,6 @@ from wm_core.sampling.refining import (
     begin_refining,
     block_part,
     block_spans,
-    refine,
     refine_block,
     refiner_stage,
     settled,
@@ -30,17 +29,11 @@ from wm_core.sampling.refining import (
 
 from .clips import FPS
 from .drafts import Drafts
+from .generate import constant_prompt, refined_latents
 from .mixed import MIXED
 from .settings import Settings
 from .train_world import draw_noise, update_average
 from .training import Stage
-
-PROMPT_TOKENS = 2
-
-
-def constant_prompt(config: RefinerConfig) -> Tensor:
-    """The one prompt the refiner knows: (1, 2, c) ones."""
-    return torch.ones(1, PROMPT_TOKENS, config.caption_channels)
 
 
 def begun_refiner(config: RefinerConfig) -> VideoRefiner:
@@ -114,17 +107,11 @@ def _reached(inner: RefinerStage, state: Refining, part: Part, prompt: PromptKey
 @torch.no_grad()
 def validate_refiner(refiner: VideoRefiner, drafts: Drafts, recipe: RefinerRecipe) -> dict[str, float]:
     """Mean squared error against the true latents before and after refining, and the share of clips that got nearer."""
-    inner, random = refiner_stage(refiner), torch.Generator().manual_seed(1)
     before, after = [], []
     for at in range(0, len(drafts), 8):
         draft, truth = drafts.pair(torch.arange(at, min(at + 8, len(drafts))))
-        prompt = inner.prompt_keys(constant_prompt(refiner.config).to(draft).expand(len(draft), -1, -1))
-        blocks = refine(
-            inner, draft, prompt, lambda _, shape: torch.randn(shape, generator=random), fps=FPS, recipe=recipe
-        )
-        refined = torch.cat([block for _, block in blocks], 2)
-        wanted = truth[:, :, recipe.sink :]
-        before += (draft[:, :, recipe.sink :] - wanted).square().mean((1, 2, 3, 4)).tolist()
-        after += (refined - wanted).square().mean((1, 2, 3, 4)).tolist()
+        refined = refined_latents(refiner, draft, recipe=recipe, seed=1 + at)
+        for errors, latents in ((before, draft), (after, refined)):
+            errors += (latents - truth)[:, :, recipe.sink :].square().mean((1, 2, 3, 4)).tolist()
     nearer = sum(a < b for a, b in zip(after, before)) / len(before)
     return {"draft": sum(before) / len(before), "refined": sum(after) / len(after), "nearer": nearer}

@@ -62,6 +62,8 @@ def train_decoder(
     config = replace(settings.vae.model, decoder_causal=causal)
     vae = VideoVAE(config).to(device, memory_format=CHANNELS_LAST)
     load_modules(folder / "vae.pt", {"vae": vae})
+    if causal:
+        look_back(vae.decoder)
     vae.encoder.requires_grad_(False)
     name = "causal_decoder" if causal else "decoder"
     stage = Stage(name, folder, settings, {"vae": vae}, vae.decoder.parameters(), settings.decoder, minutes, of)
@@ -94,6 +96,19 @@ def begun_vae(config: VAEConfig) -> VideoVAE:
     last.weight.data[-1].zero_()
     last.bias.data[-1] = -6.0  # log variance: not used, not trained
     return vae
+
+
+@torch.no_grad()
+def look_back(decoder: nn.Module) -> None:
+    """Kernels over (before, now, after) to causal ones over (before the last, before, now): what is new now counts as after.
+
+    Without it every layer shifts time by a frame. PSNR before any training, two held-out clips, on which the decoder that
+    looks ahead has 32.4 dB: 28.1 with it, 22.3 without; 1400 steps from the latter did not get there.
+    """
+    for module in decoder.modules():
+        if isinstance(module, nn.Conv3d):
+            before, now, after = module.weight.unbind(2)
+            module.weight.copy_(torch.stack([torch.zeros_like(before), before, now + after], 2))
 
 
 def noised(mean: Tensor, most: float, deviation: Tensor) -> Tensor:

@@ -49,7 +49,7 @@ def refiner_stage(model: VideoRefiner, *, attend: Attend = softmax_attention) ->
 
     return RefinerStage(
         forward=forward,
-        prompt_keys=lambda context: model.prompt_keys(context.to(dtype)),
+        prompt_keys=lambda context: model.prompt_keys(context.to(device, dtype)),
         level=lambda sigma: model.level(sigma, dtype, device),
         rotation=lambda start, grid, fps: model.rotation(start, grid, fps, device),
         ring=lambda size, batch: KVRing(model.config, size, dtype=dtype, device=device, batch=batch),
