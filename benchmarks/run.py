@@ -176,8 +176,8 @@ def measured(rows: Iterable[Row] | Iterable[Limit], about: dict[str, str]) -> di
 
 
 def keep(name: str, table: dict) -> None:
-    """Put the rows of one name into results.json; the others stay. Without rows nothing changes."""
-    if not table["rows"]:
+    """Put the rows of one name into results.json; the others stay. Where nothing was measured nothing changes."""
+    if all(row["reached"] == "not measured" for row in table["rows"]):
         return
     tables = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     RESULTS.write_text(json.dumps(tables | {name: table}, indent=1) + "\n")
@@ -200,19 +200,24 @@ def main(arguments: list[str]) -> int:
 
     logging.set_verbosity_error()  # it warns whenever a model is moved
     torch.set_num_threads(1)
-    comparisons = COMPARISONS | (GPU_COMPARISONS if options.gpu or options.only in GPU_COMPARISONS else {})
-    about = {gpu: surroundings(gpu) | {"cases": "quick" if options.quick else "all"} for gpu in (False, True)}
-    print("   ".join(f"{key} {value}" for key, value in about[bool(comparisons.keys() & GPU_COMPARISONS)].items()))
+    wanted = (*COMPARISONS, *LIMITS) if options.only is None else (options.only,)
+    if options.gpu:
+        wanted += tuple(name for name in GPU_COMPARISONS if name.removesuffix("_gpu") in wanted)
+    about = surroundings(False) | {"cases": "quick" if options.quick else "all"}
+    about_gpu = surroundings(True) | {"cases": "all"}
+    print(
+        "   ".join(f"{key} {value}" for key, value in (about_gpu if {*wanted} & {*GPU_COMPARISONS} else about).items())
+    )
     refusals: list[str] = []
-    wanted = (*comparisons, *LIMITS) if options.only is None else (options.only,)
+    comparisons = COMPARISONS | GPU_COMPARISONS
     for i, name in enumerate(x for x in comparisons if x in wanted):
         gpu = name in GPU_COMPARISONS
         questions = [q for q in comparisons[name]() if q.quick or gpu or not options.quick]
         print("" if i else "\n" + COMPARISON_HEAD)
-        keep(name, measured(answers(questions, refusals), about[gpu]))
+        keep(name, measured(answers(questions, refusals), about_gpu if gpu else about))
     for i, name in enumerate(x for x in LIMITS if x in wanted):
         print("" if i else "\n" + LIMIT_HEAD, flush=True)
-        keep(name, measured(LIMITS[name](options.quick), about[False]))
+        keep(name, measured(LIMITS[name](options.quick), about))
     return 1 if refusals else 0
 
 

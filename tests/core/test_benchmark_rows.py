@@ -1,5 +1,6 @@
 """benchmarks: the verdict of a row follows from its figures, the slope of a memory curve is per step, the refiner's rows run."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -67,3 +68,17 @@ def test_refiner_questions_name_cases_that_exist():
     for question in (*COMPARISONS["refiner"](), *GPU_COMPARISONS["refiner_gpu"]()):
         assert callable(getattr(refiner, question.case.build.removeprefix("refiner.")))
         assert question.case.settings["size"] in refiner.SIZES
+
+
+@needs_diffusers
+def test_what_was_not_measured_leaves_the_earlier_figures(tmp_path, monkeypatch):
+    from benchmarks import run
+
+    monkeypatch.setattr(run, "RESULTS", tmp_path / "results.json")
+    rows = [Row("a", "s", 1.0, 2.0, 1.0, 1e-6), Row("b", "s", 1.0)]
+    run.keep("some", run.measured(rows, {"commit": "old"}))
+    run.keep("some", run.measured(rows[1:], {"commit": "new"}))
+    run.keep("others", run.measured(rows[:1], {"commit": "new"}))
+    kept = json.loads(run.RESULTS.read_text())
+    assert kept["some"]["about"]["commit"] == "old" and len(kept["some"]["rows"]) == 2
+    assert kept["others"]["about"]["commit"] == "new"

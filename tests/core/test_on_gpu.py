@@ -11,6 +11,7 @@ from tiny import TINY_DIT, draw_latents, frames_of, random_conditions, random_wo
 
 from tools.make_tiny_checkpoints import TINY_VAE
 from tools.tiny_world.gradients import Gradients
+from tools.tiny_world.muon import Muon
 from tools.tiny_world.train_student import learn_rollout
 from tools.tiny_world.train_world import Batch, flow_loss
 from wm_core.config import RefinerRecipe
@@ -32,7 +33,8 @@ BF16 = 0.06  # of the largest value: a few roundings to 8 bits in each of the bl
 
 def moved(cond: WorldConditions, device: str, dtype: torch.dtype = torch.float64) -> WorldConditions:
     parts = (cond.text, cond.text_mask, cond.raymap, cond.plucker)
-    return WorldConditions(*(p if p is None else p.to(device, dtype) for p in parts))
+    cast = lambda p: p.to(device, dtype) if p.is_floating_point() else p.to(device)
+    return WorldConditions(*(p if p is None else cast(p) for p in parts))
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +123,8 @@ def test_the_refiner_computes_what_the_cpu_computes():
 def training_batch(world: WorldDiT) -> tuple[torch.Tensor, Batch]:
     c, grid = world.config.in_channels, (7, 4, 6)
     cond = random_conditions(world.config, grid, dtype=torch.float32)
-    cond = WorldConditions(cond.text, torch.ones(cond.text.shape[:2], dtype=torch.bool), cond.raymap, cond.plucker)
+    counts = torch.arange(cond.text.shape[1])[None] < cond.text.shape[1] - 2  # the last two are padding
+    cond = WorldConditions(cond.text, counts, cond.raymap, cond.plucker)
     noise, latents = (draw_latents((1, c, *grid), seed, torch.float32) for seed in (3, 4))
     given = torch.zeros(1, grid[0], dtype=torch.bool)
     given[:, 0] = True
@@ -147,6 +150,8 @@ def test_a_recorded_step_gives_the_gradients_of_one_that_is_not(kind):
     parameters = list(world.parameters())
     recorded = Gradients(gather, parameters, "cuda")
     recorded(0, torch.zeros_like(noise), *batch.tensors())  # recorded with other numbers than it is asked with
+    recorded(1, 2 * noise, *batch.tensors())  # a second recording in the same memory
+    torch.nn.utils.clip_grad_norm_(parameters, 1e-3)  # in place, as a step does it
     loss = recorded(0, noise, *batch.tensors())
     gradients = [p.grad.clone() for p in parameters]
     plain = Gradients(gather, parameters, "cpu")
@@ -154,3 +159,20 @@ def test_a_recorded_step_gives_the_gradients_of_one_that_is_not(kind):
     scale = max(p.grad.abs().max().item() for p in parameters)
     for p, gradient in zip(parameters, gradients, strict=True):
         assert_close(gradient, p.grad, 1e-4 * scale)
+
+
+def test_muon_does_not_compute_in_tf32():
+    torch.manual_seed(0)
+    lean = torch.randn(128, 2) @ torch.randn(2, 384) + 0.01 * torch.randn(128, 384)
+    updates = []
+    for device, precision in (("cpu", "highest"), ("cuda", "high")):
+        weight = torch.nn.Parameter(torch.zeros(128, 384, device=device))
+        weight.grad = lean.to(device)
+        torch.set_float32_matmul_precision(precision)
+        try:
+            Muon([weight], lr=1.0).step()
+        finally:
+            torch.set_float32_matmul_precision("highest")
+        updates.append(weight.detach().cpu())
+    assert torch.linalg.matrix_norm(updates[1], 2) < 1.3
+    assert_close(updates[1], updates[0], 1e-3)

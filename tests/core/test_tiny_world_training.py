@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from cases import assert_close
@@ -10,10 +11,12 @@ from refiner_models import random_refiner
 from tiny import random_world
 
 from tools.make_tiny_checkpoints import TINY_VAE, TINY_WORLD
+from tools.tiny_world.export import unpack_set
 from tools.tiny_world.gradients import Gradients
+from tools.tiny_world.latents import encode_clips, load_latents, mirrored
 from tools.tiny_world.muon import Muon, orthogonal
-from tools.tiny_world.settings import Rates, load_settings
-from tools.tiny_world.train_student import detached, learn_rollout
+from tools.tiny_world.settings import Rates, load_settings, with_batch
+from tools.tiny_world.train_student import STEPS, detached, first_lesson, learn_rollout
 from tools.tiny_world.train_vae import look_back
 from tools.tiny_world.train_world import Batch, begun_world, draw_given, draw_noise, draw_sigma, flow_loss, mean_of_made
 from tools.tiny_world.training import Stage
@@ -225,6 +228,37 @@ def test_gradients_are_those_of_the_last_call_only():
     loss = gradients(2, torch.arange(3.0))
     assert not loss.requires_grad and loss == 6
     assert_close(weight.grad, 2 * torch.arange(3.0), 0)
+
+
+def test_rollouts_of_few_chunks_teach_every_step_in_every_chunk():
+    chunks = 3
+    lessons = {(i, (first_lesson(turn, chunks) + i) % STEPS) for turn in range(STEPS) for i in range(chunks)}
+    assert len(lessons) == chunks * STEPS
+    assert {first_lesson(turn, 8) for turn in range(9)} == {0}, "of many chunks one recording is enough"
+
+
+def test_another_batch_size_is_in_the_record():
+    settings = with_batch(SETTINGS, 24)
+    assert settings.world.batch == settings.causal.batch == settings.student.batch == settings.vae.batch == 24
+    assert (
+        replace(settings, source="") != replace(SETTINGS, source="") and load_settings(text=settings.source) == settings
+    )
+
+
+def test_encoded_clips_are_kept_until_more_or_longer_ones_are_asked_for(tmp_path):
+    unpack_set(SETTINGS, tmp_path)
+    small = replace(SETTINGS, size=(64, 64))
+    encode_clips(small, tmp_path, "few", range(1), 9)
+    (file,) = (tmp_path / "latents").iterdir()
+    first, written = load_latents(tmp_path, "few"), file.stat().st_mtime_ns
+    assert first.latents.shape == (2, 24, 2, 8, 8) and first.c2w.shape == (2, 9, 4, 4)
+    encode_clips(small, tmp_path, "few", range(1), 9)
+    assert file.stat().st_mtime_ns == written
+    encode_clips(small, tmp_path, "few", range(2), 9)
+    again = load_latents(tmp_path, "few")
+    assert again.latents.shape[0] == 4 and np.array_equal(again.c2w[:2], first.c2w)
+    paths = again.path(0, small.size), again.path(1, small.size)
+    assert np.array_equal(mirrored(paths[0]).c2w, paths[1].c2w), "each clip is there as it is and mirrored"
 
 
 def test_detached_state_has_the_same_values():

@@ -1,37 +1,38 @@
 #!/bin/bash
-# The models that were trained on a GPU, in the order and with the minutes that MODEL_CARD.md tells. It goes on from the files
-# in assets/models and writes the new ones there. Clips are rendered by the CPU's cores beside the training.
+# What was trained on a GPU, in its order. It goes on from the files in assets/models and writes the new ones there. The clips are
+# rendered by the CPU's cores beside the training, so start both and stop `data` when `train` has ended:
 #
-#     tools/tiny_world/gpu.sh FOLDER data      # until the machine is stopped: clips for the rest to train on
-#     tools/tiny_world/gpu.sh FOLDER train     # about ten minutes on an H100
+#     tools/tiny_world/gpu.sh FOLDER data &
+#     tools/tiny_world/gpu.sh FOLDER train     # 13 minutes of training
 set -euo pipefail
 folder=$1
-tiny="${PYTHON:-python3} -m tools.tiny_world --folder $folder"
+tiny="python3 -m tools.tiny_world --folder $folder"
 card="--device cuda"
 
 data() {
     $tiny unpack
-    $tiny encode held_out --seeds 901000:901032 $card
-    $tiny encode train --seeds 0:"${FIRST_CLIPS:-800}" $card
-    $tiny train causal-decoder --minutes 0.02 --of 1.5 $card # renders its clips
-    $tiny encode long --seeds 5000:5060 --frames 201 $card
+    $tiny encode held_out --seeds 901000:901040 $card
+    $tiny encode train --seeds 0:800 $card
+    touch "$folder/begin"
+    $tiny encode long --seeds 5000:5080 --frames 129 $card
+    touch "$folder/long"
     $tiny encode train --seeds 0:4000 $card
 }
 
+wait_for() {
+    until [ -e "$folder/$1" ]; do sleep 1; done
+}
+
 train() {
-    $tiny train causal-decoder --minutes "${DECODER:-1.5}" --of "${DECODER:-1.5}" $card &
-    decoder=$!
-    $tiny train world --minutes "${WORLD_1:-1.4}" --of "${WORLD:-3.5}" --batch "${WORLD_BATCH:-32}" $card
-    wait $decoder
-    $tiny train world --minutes "${WORLD_2:-2.1}" --of "${WORLD:-3.5}" --batch "${WORLD_BATCH:-32}" $card
-    $tiny export
-    $tiny train causal-world --minutes "${CAUSAL:-0.85}" --batch "${CAUSAL_BATCH:-32}" $card
-    $tiny export
-    $tiny train student --minutes "${STUDENT:-1.6}" --batch "${STUDENT_BATCH:-24}" $card
-    $tiny export
-    $tiny drafts train --clips "${DRAFTS:-512}" $card
+    wait_for begin
+    $tiny train world --minutes 1.4 --of 3.5 --batch 24 $card
+    $tiny train world --minutes 2.1 --of 3.5 --batch 24 $card # with the clips that are there by now
+    $tiny train causal-world --minutes 1 --batch 24 $card
+    wait_for long
+    $tiny train student --minutes 6 --batch 24 $card
+    $tiny drafts train --clips 480 $card
     $tiny drafts held_out --clips 64 $card
-    $tiny train refiner --minutes "${REFINER:-0.7}" --batch "${REFINER_BATCH:-48}" $card
+    $tiny train refiner --minutes 2 --batch 48 $card
     $tiny export
 }
 

@@ -2,11 +2,12 @@
 
 The tiny models are thousands of small kernels, and launched one by one from Python they take many times what they compute: a
 step of the dense model on 16 clips of 65 frames took 313 ms so on an H200, recorded 47 ms (32 clips: 76 ms, 64 clips: 136 ms;
-2026-11-27). A recording takes 2 s; of a rollout of 26 latents it took most of a minute, and there are four.
+2026-11-27). A recording takes 2 s, of a rollout of 26 latents most of a minute.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
@@ -27,10 +28,19 @@ class _Recording:
 
 
 class Gradients:
-    """Leaves the gradients of `gather` in the parameters' .grad; call it with what does not change as `key`."""
+    """Leaves the gradients of `gather` in the parameters' .grad; call it with what does not change as `key`.
 
-    def __init__(self, gather: Gather, parameters: Sequence[nn.Parameter], device: str | torch.device) -> None:
-        self.gather, self.parameters = gather, list(parameters)
+    on_recorded is told how many seconds a recording took.
+    """
+
+    def __init__(
+        self,
+        gather: Gather,
+        parameters: Sequence[nn.Parameter],
+        device: str | torch.device,
+        on_recorded: Callable[[float], object] = lambda seconds: None,
+    ) -> None:
+        self.gather, self.parameters, self.on_recorded = gather, list(parameters), on_recorded
         self.records = torch.device(device).type == "cuda"
         self._recordings: dict[Hashable, _Recording] = {}
         self._pool = None
@@ -41,7 +51,9 @@ class Gradients:
             self._clear()
             return self.gather(key, *tensors).detach()
         if key not in self._recordings:
+            begun = time.perf_counter()
             self._recordings[key] = self._record(key, tensors)
+            self.on_recorded(time.perf_counter() - begun)
         recording = self._recordings[key]
         for place, tensor in zip(recording.inputs, tensors, strict=True):
             place.copy_(tensor)

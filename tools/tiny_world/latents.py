@@ -48,12 +48,12 @@ class Latents:
 
 @torch.no_grad()
 def encode_clips(settings: Settings, folder: Path, name: str, seeds: range, frames: int, device: str = "cpu") -> None:
-    """Render and encode the clips of these seeds into shards `name`-<first seed>; those that are there already stay."""
+    """Render and encode the clips of these seeds into shards `name`-<first seed>; those that are there whole already stay."""
     target = folder / "latents"
     target.mkdir(parents=True, exist_ok=True)
     shards = [range(at, min(at + SHARD, seeds.stop)) for at in range(seeds.start, seeds.stop, SHARD)]
     files = ((target / f"{name}-{shard.start:07}.npz", shard) for shard in shards)
-    missing = [(file, shard) for file, shard in files if not file.is_file()]
+    missing = [(file, shard) for file, shard in files if not _is_whole(file, len(shard), frames)]
     vae = VideoVAE(settings.vae.model)
     load_modules(folder / "vae.pt", {"vae": vae})
     vae.to(device, memory_format=torch.channels_last_3d)
@@ -99,6 +99,14 @@ def mirrored(path: CameraPath) -> CameraPath:
     fx, fy, cx, cy = path.intrinsics.T
     intrinsics = np.stack([fx, fy, path.size[1] - cx, cy], 1)
     return CameraPath(MIRROR @ path.c2w @ MIRROR, intrinsics, path.size, path.fps)
+
+
+def _is_whole(file: Path, clips: int, frames: int) -> bool:
+    """Whether a shard holds so many clips, each twice, of so many frames."""
+    if not file.is_file():
+        return False
+    with np.load(file) as shard:
+        return shard["c2w"].shape[:2] == (2 * clips, frames)
 
 
 def rendered_clip(seed: int, frames: int, size: tuple[int, int]) -> tuple[NDArray, CameraPath, str]:

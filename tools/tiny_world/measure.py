@@ -58,8 +58,8 @@ def makers(settings: Settings) -> list[Maker]:
     for name, vae, sample in _samplers():
         found.append(Maker(name, _maker(vae, sample)))
         if name in REFINED and (MODELS / REFINER).is_file():
-            seconds = partial(refined_latents, load_refiner(MODELS / REFINER), recipe=settings.refiner.recipe)
-            both = lambda begun, sample=sample, seconds=seconds: seconds(sample(begun=begun))
+            refine = partial(refined_latents, load_refiner(MODELS / REFINER), recipe=settings.refiner.recipe)
+            both = lambda begun, sample=sample, refine=refine: refine(sample(begun=begun))
             refined.append(Maker(f"{name}, refined", _maker(vae, both), draft=name))
     return found + refined
 

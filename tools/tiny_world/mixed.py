@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 @cache
 def cpu_has_bf16() -> bool:
-    return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.cpu._is_avx512_bf16_supported()
 
 
 def bf16_products(device: torch.device) -> torch.autocast:

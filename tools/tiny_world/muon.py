@@ -7,7 +7,8 @@ shape are updated together.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -33,12 +34,27 @@ class Muon(torch.optim.Optimizer):
     def _update(self, params: list[nn.Parameter], rate: float, momentum: float) -> None:
         """One step of parameters that have one shape."""
         grads = [p.grad for p in params]
-        averages = [self.state[p].setdefault("average", torch.zeros_like(p.grad)) for p in params]
+        for p in params:
+            if "average" not in self.state[p]:
+                self.state[p]["average"] = torch.zeros_like(p.grad)
+        averages = [self.state[p]["average"] for p in params]
         torch._foreach_lerp_(averages, grads, 1 - momentum)
         nesterov = torch._foreach_lerp(grads, averages, momentum)
-        matrices = torch.stack(nesterov).flatten(2)
-        scale = max(1.0, matrices.shape[1] / matrices.shape[2]) ** 0.5
-        torch._foreach_add_(params, [u.reshape(params[0].shape) for u in orthogonal(matrices)], alpha=-rate * scale)
+        with _full_precision():
+            updates = orthogonal(torch.stack(nesterov).flatten(2))
+        scale = max(1.0, updates.shape[1] / updates.shape[2]) ** 0.5
+        torch._foreach_add_(params, [u.reshape(params[0].shape) for u in updates], alpha=-rate * scale)
+
+
+@contextmanager
+def _full_precision() -> Iterator[None]:
+    """fp32: the Gram matrix holds squares of small singular values, which TF32 loses and the steps then amplify."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def orthogonal(matrix: Tensor) -> Tensor:

@@ -141,7 +141,7 @@ def open_encoder(file: str | Path) -> tuple[Gemma2Model, Tokenize]:
 
 def export_text(folder: Path, target: Path) -> None:
     """Write the encoder that the stage `text` left in `folder` as one file for models/text_encoders."""
-    content = torch.load(folder / "text.pt", weights_only=True)
+    content = torch.load(folder / "text.pt", weights_only=True, map_location="cpu")
     write_encoder(target, content["modules"]["encoder"])
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from wm_core.dit import WorldDiT, WorldState
 from wm_core.sampling import STUDENT_SIGMAS
+from wm_core.shapes import chunk_lengths
 
 from .generate import WINDOW, Start, streamed_latents
 from .gradients import Gradients
@@ -53,11 +54,12 @@ def train_student(settings: Settings, folder: Path, minutes: float, of: float | 
     def gather(key: tuple[int, int], noise: Tensor, *batch: Tensor) -> Tensor:
         return learn_rollout(world, Batch.of(*batch), noise, first=key[1])
 
-    gradients = Gradients(gather, stage.trained, device)
+    gradients = Gradients(gather, stage.trained, device, stage.not_counted)
 
     def step() -> dict[str, Tensor]:
-        clips, first = sets[stage.step % len(sets)], stage.step // len(sets) % STEPS
+        clips = sets[stage.step % len(sets)]
         frames = clips.latents.shape[2]
+        first = first_lesson(stage.step // len(sets), len(chunk_lengths(frames)))
         batch = clips.batch(clips.draw(recipe.batch, random), frames, draw_given(recipe.batch, frames, 0.0, random))
         losses = gradients((frames, first), draw_noise(batch.latents, random), *batch.tensors())
         norm = stage.descend()
@@ -68,11 +70,15 @@ def train_student(settings: Settings, folder: Path, minutes: float, of: float | 
     stage.end(lambda: validate_rollout(average, held_out))
 
 
+def first_lesson(turn: int, chunks: int) -> int:
+    """Which step learns in the first chunk. A rollout of many chunks teaches every step anyway, and has one recording."""
+    return turn % STEPS if chunks < STEPS else 0
+
+
 def learn_rollout(world: WorldDiT, batch: Batch, noise: Tensor, first: int) -> Tensor:
     """Roll the clips out chunk by chunk and gather gradients; the loss of each chunk.
 
-    Step `first` learns in the first chunk, the one after it in the second, and so on around, so that as many rollouts as
-    there are steps teach every chunk every step. A chunk's loss also reaches the clean pass of the chunk before it, so
+    Step `first` learns in the first chunk, the one after it in the second, and so on around. A chunk's loss also reaches the clean pass of the chunk before it, so
     what is written into the state learns too.
     """
     past, chunks, losses = world.begin(window=WINDOW), list(batch.started(noise).chunks()), []

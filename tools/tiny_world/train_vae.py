@@ -15,6 +15,7 @@ from wm_core.config import VAEConfig
 from wm_core.metrics import psnr
 from wm_core.tiny_world import HELD_OUT
 from wm_core.vae import VideoVAE
+from wm_core.vae.blocks import VideoConv
 
 from .clips import make_clip
 from .mixed import bf16_products
@@ -106,9 +107,9 @@ def look_back(decoder: nn.Module) -> None:
     looks ahead has 32.4 dB: 28.1 with it, 22.3 without; 1400 steps from the latter did not get there.
     """
     for module in decoder.modules():
-        if isinstance(module, nn.Conv3d):
-            before, now, after = module.weight.unbind(2)
-            module.weight.copy_(torch.stack([torch.zeros_like(before), before, now + after], 2))
+        if isinstance(module, VideoConv):
+            before, now, after = module.conv.weight.unbind(2)
+            module.conv.weight.copy_(torch.stack([torch.zeros_like(before), before, now + after], 2))
 
 
 def noised(mean: Tensor, most: float, deviation: Tensor) -> Tensor:

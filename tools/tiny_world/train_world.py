@@ -142,7 +142,7 @@ def train_world(
         loss.backward()
         return loss
 
-    gradients = Gradients(gather, stage.trained, device)
+    gradients = Gradients(gather, stage.trained, device, stage.not_counted)
 
     def step() -> dict[str, Tensor]:
         frames, count = clips.latents.shape[2], recipe.batch

@@ -57,6 +57,7 @@ class Stage:
             "adam": torch.optim.Adam(adam, rates.adam, betas=(0.9, 0.98)),
         }
         self.step, self.spent = 0, 0.0
+        self._noted: dict[str, list[Tensor]] = {}
         if self.file.is_file():
             self._load()
         self.begun = self.saved = time.perf_counter()
@@ -80,22 +81,30 @@ class Stage:
 
     def train(self, step: Step, look: Look, look_seconds: float = LOOK_SECONDS) -> None:
         """Steps until the minutes are over. Now and then the means of what they return are logged with what `look` finds."""
-        noted: dict[str, list[Tensor]] = {}
-        looked = time.perf_counter()
+        looked = self.begun = self.saved = time.perf_counter()  # what was loaded or rendered until now does not count
         while self.seconds < self.until:
             for name, value in step().items():
-                noted.setdefault(name, []).append(value)
+                self._noted.setdefault(name, []).append(value)
             now = time.perf_counter()
             if now - self.saved > SAVE_SECONDS:
                 self.save()
             if now - looked > look_seconds:
-                self.log({name: torch.stack(values).mean().item() for name, values in noted.items()} | look())
-                noted, looked = {}, time.perf_counter()
+                self.log(self._means() | look())
+                looked = time.perf_counter()
 
     def end(self, look: Look) -> None:
         """After the last step of a run."""
         self.save()
-        self.log({"event": "end"} | look())
+        self.log({"event": "end"} | self._means() | look())
+
+    def not_counted(self, seconds: float) -> None:
+        """Time that was not training."""
+        self.begun += seconds
+
+    def _means(self) -> dict[str, float]:
+        """Of what the steps noted since the last call."""
+        noted, self._noted = self._noted, {}
+        return {name: torch.stack(values).mean().item() for name, values in noted.items()}
 
     def rate(self) -> float:
         """Share of the first learning rate: warm-up, constant, cosine."""
