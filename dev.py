@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The developer's entry point: sets up what a command needs, then runs it. Needs Python 3.10 and pip, nothing else.
 
-    python3 dev.py demo     make a video from a picture and an action string, on a real ComfyUI server
+    python3 dev.py demo     make a film of a scene along an action string, on a real ComfyUI server
     python3 dev.py test     lint and tests (further arguments go to pytest)
     python3 dev.py serve    ComfyUI with the pack, for a browser
     python3 dev.py bench    measure (further arguments go to benchmarks/run.py)
@@ -54,13 +54,13 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     for name in ("demo", "test", "serve"):
         parsers[name].add_argument("--comfyui", metavar="PATH", help="a ComfyUI of your own (also COMFYUI_PATH)")
     demo = parsers["demo"].add_argument
-    demo("--image", type=Path, help="the first frame (default: a scene of the tiny world)")
+    demo("--image", type=Path, help="the first frame (default: a scene of the tiny world); takes the dense model")
     demo("--prompt", help="what is seen; the tiny world knows a few words and tells which")
     demo("--released", action="store_true", help="use the released 2.6B weights of your ComfyUI, not the tiny world")
     demo("--actions", metavar="TEXT", help='camera moves, e.g. "w-40,dw-20"')
     demo("--frames", type=int, help="pixel frames, 8 n + 1")
     demo("--seed", type=int)
-    demo("--steps", type=int, help="sampling steps")
+    demo("--steps", type=int, help="sampling steps of the dense model (default: the streaming one, with its four)")
     demo("--out", type=Path, default=Path("out"), help="folder for the video and the contact sheet (default: out)")
     parsers["serve"].add_argument("--port", type=int, default=8188)
     parsers["serve"].add_argument("--listen", default="127.0.0.1", metavar="IP")

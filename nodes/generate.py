@@ -266,6 +266,7 @@ def _made(cls, order: Order, refiner) -> io.NodeOutput:
         rollout,
         image_of(read_last_frame(rollout.folder)),
         {"samples": rollout.session.latents},
+        rollout.session.camera.with_length(rollout.session.frames),
         ui=ui.PreviewVideo([place.shown]),
     )
 
@@ -306,6 +307,7 @@ def _outputs() -> list[io.Output]:
         RolloutSession.Output(display_name="session"),
         io.Image.Output(display_name="last_frame"),
         io.Latent.Output(display_name="draft", tooltip="What stage 1 made; the same as latent without a refiner."),
+        Camera.Output(display_name="camera", tooltip="The camera as it was followed: cut or held to the video's length."),
     ]
 
 

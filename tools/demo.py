@@ -1,8 +1,11 @@
-"""The demo: a real server, the example workflow with what the person asked for, the video, and a contact sheet of it."""
+"""The demo: a real server, the example workflow with what the person asked for, the video, and a contact sheet of it.
+
+Asked for nothing, it streams a film of a scene of the tiny world. A picture of one's own, a number of steps or the released
+weights go through the dense workflow.
+"""
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from dataclasses import dataclass
@@ -12,29 +15,19 @@ import av
 import numpy as np
 from PIL import Image
 
-from wm_core.camera import DEFAULT_DIALECT, CameraPath, actions_to_path, path_plan
-from wm_core.tiny_world import GROUNDS, SKIES, TIMES, make_scene
+from wm_core.camera import path_plan
+from wm_core.tiny_world import GROUNDS, SKIES, TIMES, Scene, make_scene
 
 from .client import Client, Event
 from .contact_sheet import contact_sheet
+from .demo_graph import DENSE, MODEL, STREAMING, Route, Workflow, camera_path, find_node, get_input, set_input, title_of
 from .environment import ROOT
 from .server import Server
 from .steps import StepError
-from .tiny_graph import PICTURE, SEED, on_tiny_world
+from .tiny_graph import PICTURE, SEED, USUAL_FOV, on_tiny_world
 from .truth import Comparison, compare_film, true_frames
 
 START_PICTURE = ROOT / "assets" / PICTURE
-WORKFLOW = ROOT / "example_workflows" / "api" / "start.json"
-INPUTS = {  # option of the demo -> inputs it sets in the workflow, as (title of the node, name of the input)
-    "image": (("Start picture", "image"),),
-    "prompt": (("Prompt", "text"),),
-    "actions": (("Camera", "actions"),),
-    "frames": (("Image to video", "length"),),
-    "seed": (("Noise", "noise_seed"),),
-    "steps": (("Steps", "steps"),),
-}
-MODEL = ("World model", "file")  # only read, for the caption
-FILM = "Save"  # title of the node whose video is the film
 SHEET_FRAMES = 12
 PAIRS = 8  # frames on the sheet when the truth is under each
 TOY_TITLE = "SANA-WM, tiny world: a toy that shows how the system works"
@@ -57,53 +50,56 @@ class Request:
 
     @property
     def has_truth(self) -> bool:
-        """The film is of the shipped scene, of which everything is known."""
+        """The film is of a scene of the tiny world, of which everything is known."""
         return not self.released and self.image is None
+
+    @property
+    def route(self) -> Route:
+        """The streaming model has its own steps."""
+        return STREAMING if self.has_truth and self.steps is None else DENSE
+
+    def workflow(self) -> Workflow:
+        """The workflow with everything that was asked for in it."""
+        route = self.route
+        workflow = route.load() if self.released or route is STREAMING else on_tiny_world(route.load())
+        apply(self, workflow)
+        return workflow
 
 
 def run(request: Request, host: Path) -> int:
     """Make the video and its contact sheet in `request.out`; StepError if anything on the way fails."""
-    workflow = load_workflow()
-    if not request.released:
-        workflow = on_tiny_world(workflow)
-    apply(request, workflow)
+    workflow = request.workflow()
     tell_limits(request)
     print("demo    starting ComfyUI ...", end="", flush=True)
     start = time.perf_counter()
     with Server(host) as server, Client(server.url) as client:
         print(f" {time.perf_counter() - start:.1f} s ({server.url})", flush=True)
         try:
-            client.upload_image(request.image or START_PICTURE)
+            if "image" in request.route.inputs:
+                client.upload_image(request.image or START_PICTURE)
             prompt_id = client.queue(workflow)
             follow(client, prompt_id, workflow)
-            video = fetch_video(client, prompt_id, workflow, request.out)
+            video = fetch_video(client, prompt_id, workflow, request.route.film, request.out)
         except StepError as error:
             raise StepError(
                 f"The server's log ends with:\n{server.log_tail()}\n\n{error.why}", error.next_step
             ) from error
     print(f"demo    video          {video}")
     sheet = video.with_suffix(".png")
-    truth = find_truth(video, workflow) if request.has_truth else None
+    truth = find_truth(video, request, workflow) if request.has_truth else None
     if truth:
         print(f"demo    {tell_likeness(truth)}")
-    make_sheet(video, workflow, truth, title=TOY_TITLE if not request.released else "SANA-WM").save(sheet)
+    make_sheet(video, request, workflow, truth).save(sheet)
     print(f"demo    contact sheet  {sheet}")
     print(f"demo    done in {time.perf_counter() - start:.1f} s")
     return 0
 
 
-def load_workflow(file: Path = WORKFLOW) -> dict:
-    """The demo's workflow in API format: node id -> {"class_type", "inputs", "_meta": {"title"}}."""
-    if not file.is_file():
-        raise StepError(f"There is no workflow {file}.", "Restore it from the repository.")
-    return json.loads(file.read_text(encoding="utf-8"))
-
-
-def apply(request: Request, workflow: dict) -> None:
+def apply(request: Request, workflow: Workflow) -> None:
     """Write what was asked for into the workflow. The picture goes by its name, under which it is uploaded later."""
     if request.image and not request.image.is_file():
         raise StepError(f"There is no picture {request.image}.", "Give --image a PNG or JPEG file.")
-    for option, places in INPUTS.items():
+    for option, places in request.route.inputs.items():
         value = getattr(request, option)
         if value is None:
             continue
@@ -123,25 +119,9 @@ def tell_limits(request: Request) -> None:
         print("demo    the tiny world has only seen scenes of its own kind: a photo turns into soft shapes that move")
 
 
-def set_input(workflow: dict, title: str, name: str, value: object) -> None:
-    """Set input `name` of the node with that title."""
-    inputs = _node(workflow, title)["inputs"]
-    if name not in inputs:
-        raise StepError(
-            f"Node '{title}' has no input '{name}', only {', '.join(inputs)}.", "Mend INPUTS in tools/demo.py."
-        )
-    inputs[name] = value
-
-
-def get_input(workflow: dict, title: str, name: str) -> object:
-    """Input `name` of the node with that title; None if there is none."""
-    titles = {node.get("_meta", {}).get("title") for node in workflow.values()}
-    return _node(workflow, title)["inputs"].get(name) if title in titles else None
-
-
-def follow(client: Client, prompt_id: str, workflow: dict) -> None:
+def follow(client: Client, prompt_id: str, workflow: Workflow) -> None:
     """Show each node of a run on a line of its own; StepError with the server's words if the run fails."""
-    line = ProgressLine({node_id: _title(node) for node_id, node in workflow.items()})
+    line = ProgressLine({node_id: title_of(node) for node_id, node in workflow.items()})
     try:
         for event in client.follow(prompt_id):
             if event.kind == "execution_error":
@@ -185,14 +165,14 @@ class ProgressLine:
         return f"demo    {title:<32} {self.detail:<16} {time.perf_counter() - self.start:7.1f} s"
 
 
-def fetch_video(client: Client, prompt_id: str, workflow: dict, out: Path) -> Path:
-    """Save the film of a run into `out`, under a name that is free there."""
-    (number,) = [number for number, node in workflow.items() if node is _node(workflow, FILM)]
+def fetch_video(client: Client, prompt_id: str, workflow: Workflow, film: str, out: Path) -> Path:
+    """Save the film of a run, the video of the node with that title, into `out` under a name that is free there."""
+    (number,) = [number for number, node in workflow.items() if node is find_node(workflow, film)]
     outputs = client.history(prompt_id).get("outputs", {}).get(number, {})
     files = [item for items in outputs.values() if isinstance(items, list) for item in items]
     videos = [f for f in files if isinstance(f, dict) and str(f.get("filename", "")).endswith(VIDEO_ENDINGS)]
     if not videos:
-        raise StepError("The run ended without a video.", f"Is '{FILM}' in {WORKFLOW.name} a node that saves a video?")
+        raise StepError("The run ended without a video.", f"Is '{film}' a node that saves a video?")
     last = videos[-1]
     content = client.view(last["filename"], last.get("subfolder", ""), last.get("type", "output"))
     name = Path(last["filename"])
@@ -205,39 +185,51 @@ def fetch_video(client: Client, prompt_id: str, workflow: dict, out: Path) -> Pa
     return target
 
 
-def find_truth(video: Path, workflow: dict) -> Comparison | None:
-    """A film of the shipped scene beside what its camera would really have seen; None for a single frame."""
-    _, times, (count, size, fps) = read_frames(video, PAIRS)
-    path = camera_path(workflow, size, fps)
+def find_truth(video: Path, request: Request, workflow: Workflow, *, shown: int = PAIRS) -> Comparison | None:
+    """A film of the tiny world beside what its camera would really have seen; None for a single frame.
+
+    shown: how many true frames are kept, evenly spaced.
+    """
+    _, times, (count, size, fps) = read_frames(video, shown)
+    path = camera_path(workflow, size, fps, fov=USUAL_FOV)
     if count < 2 or path is None:
         return None
-    prompt = str(get_input(workflow, *INPUTS["prompt"][0]))
-    truth = true_frames(make_scene(SEED), path.with_length(count), prompt)
+    truth = true_frames(scene_of(request.route, workflow), path.with_length(count), prompt_of(request.route, workflow))
     return compare_film(video, truth, [round(time * fps) for time in times])
+
+
+def scene_of(route: Route, workflow: Workflow) -> Scene:
+    """The scene of the tiny world that the workflow starts in, unless it is given another picture."""
+    return make_scene(get_input(workflow, *route.scene) if route.scene else SEED)
+
+
+def prompt_of(route: Route, workflow: Workflow) -> str:
+    """What the text encoder is given; a workflow that draws its scene has the scene's own words by default."""
+    text = route.get(workflow, "prompt")
+    return scene_of(route, workflow).prompt("day") if text is None else str(text)
 
 
 def tell_likeness(truth: Comparison) -> str:
     return f"PSNR {truth.psnr:.1f} dB of the film against the exact render, without the given first frame"
 
 
-def make_sheet(video: Path, workflow: dict, truth: Comparison | None = None, *, title: str = "SANA-WM") -> Image.Image:
+def make_sheet(video: Path, request: Request, workflow: Workflow, truth: Comparison | None = None) -> Image.Image:
     """The contact sheet of a finished video, beside the truth where it is known."""
     frames, times, (count, size, fps) = read_frames(video, PAIRS if truth else SHEET_FRAMES)
     film = f"{count} frames, {size[0]} x {size[1]}, {fps:g} fps, {count / fps:.2f} s"
-    caption = write_caption(workflow, truth, {"Video": film, "File": video.name})
-    path = camera_path(workflow, size, fps)
+    caption = write_caption(request.route, workflow, truth, {"Video": film, "File": video.name})
+    path = camera_path(workflow, size, fps, fov=USUAL_FOV)
     plan = path and path_plan(path, (PLAN_SIZE, PLAN_SIZE))
+    title = "SANA-WM" if request.released else TOY_TITLE
     return contact_sheet(frames, plan, caption, times=times, title=title, truth=truth and truth.frames)
 
 
-def write_caption(workflow: dict, truth: Comparison | None, film: dict[str, str]) -> list[str]:
+def write_caption(route: Route, workflow: Workflow, truth: Comparison | None, film: dict[str, str]) -> list[str]:
     """Lines "label: value" of what was asked for and what came of it."""
-    asked = {option: get_input(workflow, *places[0]) for option, places in INPUTS.items()}
-    known = {
-        "Prompt": asked["prompt"],
-        "Actions": asked["actions"],
-        "Seed": asked["seed"],
-        "Steps": asked["steps"],
+    known = {"Prompt": prompt_of(route, workflow)}
+    known |= {option.capitalize(): route.get(workflow, option) for option in ("actions", "seed", "steps")}
+    known |= {
+        "Scene": get_input(workflow, *route.scene) if route.scene else None,
         "Truth": truth and tell_likeness(truth),
         **film,
         "Dialect": get_input(workflow, "Camera", "dialect"),
@@ -259,32 +251,6 @@ def read_frames(video: Path, at_most: int) -> tuple[list[np.ndarray], list[float
         decoded = enumerate(container.decode(video=0))
         frames = [frame.to_ndarray(format="rgb24") for index, frame in decoded if index in chosen]
     return frames, [index / fps for index in sorted(chosen)], (count, size, fps)
-
-
-def camera_path(workflow: dict, size: tuple[int, int], fps: float) -> CameraPath | None:
-    """The camera that the workflow's action string gives a video of (width, height); None if it is not made from one."""
-    title, name = INPUTS["actions"][0]
-    actions = get_input(workflow, title, name)
-    if not isinstance(actions, str):
-        return None
-    dialect = get_input(workflow, title, "dialect") or DEFAULT_DIALECT
-    fov = get_input(workflow, title, "fov") or None
-    return actions_to_path(actions, dialect=dialect, size=size[::-1], fov_deg=fov, fps=fps)
-
-
-def _node(workflow: dict, title: str) -> dict:
-    found = [node for node in workflow.values() if node.get("_meta", {}).get("title") == title]
-    if len(found) != 1:
-        titles = ", ".join(sorted(_title(node) for node in workflow.values()))
-        raise StepError(
-            f"{len(found)} nodes of {WORKFLOW.name} have the title '{title}', wanted 1; titles: {titles}.",
-            "Give the node that title, or mend INPUTS in tools/demo.py.",
-        )
-    return found[0]
-
-
-def _title(node: dict) -> str:
-    return node.get("_meta", {}).get("title") or node["class_type"]
 
 
 def _failure(event: Event, titles: dict[str, str]) -> StepError:

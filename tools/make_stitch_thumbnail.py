@@ -16,7 +16,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from . import host
 from .client import Client
-from .demo import START_PICTURE, fetch_video, get_input, read_frames
+from .demo import START_PICTURE, fetch_video, read_frames
+from .demo_graph import get_input
 from .make_thumbnail import BACK, COLUMNS, DIM, GAP, INK, SIDE
 from .make_workflows import FOLDER
 from .server import Server
@@ -36,7 +37,8 @@ def main(comfyui: str | None) -> None:
         client.upload_image(START_PICTURE)
         prompt_id = client.queue(workflow)
         list(client.follow(prompt_id))
-        frames, times, (count, size, fps) = read_frames(fetch_video(client, prompt_id, workflow, Path(folder)), FRAMES)
+        film = fetch_video(client, prompt_id, workflow, "Save", Path(folder))
+        frames, times, (count, size, fps) = read_frames(film, FRAMES)
         (seam,) = client.history(prompt_id)["outputs"][seam_node]["images"]
         picture = Image.open(io.BytesIO(client.view(seam["filename"], seam["subfolder"], seam["type"]))).convert("RGB")
     lengths = get_input(workflow, "Image to video", "length"), get_input(workflow, "Continue video", "length")

@@ -14,11 +14,13 @@ from .graphs.refine_and_compare import refine_and_compare
 from .graphs.start import start
 from .graphs.stitch_two_clips import stitch_two_clips
 from .graphs.stream_minute import stream_minute
+from .graphs.tiny_world import tiny_world
 from .workflows import api_form, ui_form
 
 FOLDER = Path(__file__).resolve().parents[1] / "example_workflows"
 
-GRAPHS = {graph.__name__: graph for graph in (start, stream_minute, continue_and_branch, stitch_two_clips, refine_and_compare)}
+EXAMPLES = (start, tiny_world, stream_minute, continue_and_branch, stitch_two_clips, refine_and_compare)
+GRAPHS = {graph.__name__: graph for graph in EXAMPLES}
 
 
 def main() -> None:

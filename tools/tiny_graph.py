@@ -15,7 +15,8 @@ SIZE = (128, 224)  # pixels (h, w) that the models were trained at
 FRAMES = 33
 ACTIONS = "w-10,wl-14,a-8"  # forward, on while turning right, a step to the left; nothing is in the way
 PICTURE = "start_picture.png"
-_VIEW = {"dialect": DIALECT, "fov": math.degrees(2 * math.atan(0.5 / USUAL_FOCAL))}
+USUAL_FOV = math.degrees(2 * math.atan(0.5 / USUAL_FOCAL))
+_VIEW = {"dialect": DIALECT, "fov": USUAL_FOV}
 SETTINGS = {  # title -> inputs; what the files' metadata say they were trained for
     "World model": {"file": Path(WORLDS["world"].path).name},
     "Video VAE": {"file": Path(VAES["decoder"]).name},

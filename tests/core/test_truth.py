@@ -5,7 +5,7 @@ import pytest
 from cases import ROOT
 from PIL import Image
 
-from tools.demo import camera_path, load_workflow
+from tools.demo_graph import DENSE, camera_path
 from tools.tiny_graph import PICTURE, SEED, SIZE, on_tiny_world
 from tools.truth import compare_film, true_frames
 from wm_core.rollout import VideoWriter, finish
@@ -15,7 +15,7 @@ SMALL = (64, 112)
 
 
 def path_of(size=SMALL, frames=9):
-    return camera_path(on_tiny_world(load_workflow()), size[::-1], 16.0).with_length(frames)
+    return camera_path(on_tiny_world(DENSE.load()), size[::-1], 16.0).with_length(frames)
 
 
 def truth_of(path, prompt="day"):

@@ -1,6 +1,7 @@
 """The demo from end to end: what was asked for is what comes out, and a failing run says why."""
 
 import re
+from dataclasses import replace
 
 import av
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 from PIL import Image
 
 from tools import host
-from tools.demo import INPUTS, TOY_TITLE, WORKFLOW, Request, apply, find_truth, load_workflow, make_sheet, run
+from tools.demo import Request, find_truth, make_sheet, run
+from tools.demo_graph import DENSE, FOLDER, STREAMING, Route, set_input
 from tools.steps import StepError
 from tools.tiny_graph import SETTINGS, SIZE, on_tiny_world
 
@@ -39,38 +41,51 @@ def test_options_reach_the_video_and_the_contact_sheet(folder, tmp_path, capsys)
     assert "exact render" not in told, "of a picture of one's own no truth is known"
 
 
-def test_a_film_of_the_shipped_scene_is_shown_beside_the_truth(folder, tmp_path, capsys):
-    asked = {"actions": "l-8,w-8", "frames": 17, "steps": 2}
-    assert run(Request(**asked, out=tmp_path / "out"), folder) == 0
+@pytest.mark.parametrize("steps", [None, 2], ids=["streaming", "dense"])
+def test_a_film_of_the_tiny_world_is_shown_beside_the_truth(folder, tmp_path, capsys, steps):
+    asked = Request(actions="l-8,w-8", frames=25, steps=steps, out=tmp_path / "out")
+    assert asked.route is (DENSE if steps else STREAMING)
+    assert run(asked, folder) == 0
     (video,) = (tmp_path / "out").glob("*.mp4")
     told = capsys.readouterr().out
     psnr = float(re.search(r"PSNR ([\d.]+) dB of the film against the exact render", told)[1])
     assert psnr > 16, "the camera goes where the truth's does"
     sheet = np.asarray(Image.open(video.with_suffix(".png")))
-    workflow = on_tiny_world(load_workflow())
-    apply(Request(**asked), workflow)
-    assert np.array_equal(sheet, np.asarray(make_sheet(video, workflow, find_truth(video, workflow), title=TOY_TITLE)))
-    apply(Request(actions="j-8,s-8"), workflow)
-    assert find_truth(video, workflow).psnr < psnr - 2, "the control: another camera's truth"
+    workflow = asked.workflow()
+    assert np.array_equal(sheet, np.asarray(make_sheet(video, asked, workflow, find_truth(video, asked, workflow))))
+    other = replace(asked, actions="j-8,s-8")
+    assert find_truth(video, other, other.workflow()).psnr < psnr - 2, "the control: another camera's truth"
 
 
-def test_every_option_has_an_input_to_set():
-    workflow = load_workflow()
-    asked = Request(None, "p", "w-3", 9, 4, 2, released=True)
-    apply(asked, workflow)
-    by_title = {node["_meta"]["title"]: node["inputs"] for node in workflow.values()}
-    for option, places in INPUTS.items():
+@pytest.mark.parametrize("asked", [Request(None, "p", "w-3", 9, 4, 2), Request(None, "p", "w-3", 9, 4)])
+def test_every_option_has_an_input_to_set(asked):
+    by_title = {node["_meta"]["title"]: node["inputs"] for node in asked.workflow().values()}
+    for option, places in asked.route.inputs.items():
         for title, name in places:
             assert name in by_title[title]
             wanted = getattr(asked, option)
             assert wanted is None or by_title[title][name] == wanted
 
 
+def test_released_weights_take_the_dense_workflow_as_it_is():
+    assert Request(released=True).workflow() == DENSE.load()
+    assert Request(released=True).route is DENSE and not Request(released=True).has_truth
+
+
+def test_ones_own_picture_takes_the_dense_workflow_on_the_tiny_world(tmp_path):
+    Image.new("RGB", (30, 20)).save(tmp_path / "mine.png")
+    asked = Request(tmp_path / "mine.png")
+    assert asked.route is DENSE and not asked.has_truth
+    wanted = on_tiny_world(DENSE.load())
+    set_input(wanted, "Start picture", "image", "mine.png")
+    assert asked.workflow() == wanted
+
+
 def test_every_setting_of_the_tiny_world_has_a_node_of_its_title():
     known = {}
     for name in ("start", "stitch_two_clips"):
-        workflow = load_workflow(WORKFLOW.with_name(f"{name}.json"))
-        known |= {node["_meta"]["title"]: node["inputs"] for node in on_tiny_world(workflow).values()}
+        workflow = on_tiny_world(Route(FOLDER / f"{name}.json", {}, "Save").load())
+        known |= {node["_meta"]["title"]: node["inputs"] for node in workflow.values()}
     for title, inputs in SETTINGS.items():
         assert known[title].items() >= inputs.items(), title
 

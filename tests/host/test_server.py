@@ -12,7 +12,7 @@ from conftest import LORA
 from PIL import Image
 
 from tools import make_workflows
-from tools.demo import set_input
+from tools.demo_graph import set_input
 from tools.steps import StepError
 from tools.tiny_graph import SIZE
 

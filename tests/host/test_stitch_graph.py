@@ -12,7 +12,7 @@ from PIL import Image
 from test_server import decode, run, saved_videos
 
 from tools.client import Client
-from tools.demo import set_input
+from tools.demo_graph import set_input
 from tools.tiny_graph import SIZE, on_tiny_world
 from wm_core.rollout import seam_report
 from wm_core.rollout.seam import VISIBLE_JUMP

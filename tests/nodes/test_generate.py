@@ -16,7 +16,9 @@ from tools.make_streaming_models import STREAMING_WORLD
 
 
 def test_a_film_has_what_was_asked_for(parts, told, host_folders, straight):
-    video, latent, session, last, draft = straight
+    video, latent, session, last, draft, followed = straight
+    assert followed.frames == video.get_frame_count() == LENGTH
+    assert np.array_equal(followed.c2w, session.session.camera.with_length(LENGTH).c2w)
     frames = frames_of(video)
     assert frames.shape == (LENGTH, 64, 96, 3) and frames.std() > 1
     assert latent["samples"].shape == (1, 8, 13, 2, 3) and torch.equal(draft["samples"], latent["samples"])

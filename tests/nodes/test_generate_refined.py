@@ -30,7 +30,7 @@ def film(parts, refined, prefix="video/film", **options):
 
 
 def test_draft_and_refined_come_out(parts, refined, told):
-    video, latent, session, _, draft = film(parts, refined)
+    video, latent, session, _, draft, _ = film(parts, refined)
     plain_video, plain, *_ = generate(parts, prefix="video/plain")
     assert torch.equal(draft["samples"], plain["samples"]), "stage 1 never sees refined latents"
     assert torch.equal(latent["samples"][:, :, :1], draft["samples"][:, :, :1])
@@ -41,7 +41,7 @@ def test_draft_and_refined_come_out(parts, refined, told):
 
 
 def test_three_stage_stream_equals_refining_the_finished_draft(parts, refined, refiner, told):
-    _, latent, _, _, draft = film(parts, refined, seed=7)
+    _, latent, _, _, draft, _ = film(parts, refined, seed=7)
     whole, _ = refine(refiner, draft, seed=7)
     torch.testing.assert_close(latent["samples"], whole["samples"].to(latent["samples"]), atol=2e-5, rtol=0)
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from ..tiny_world.files import DIALECT, TEXT, VAES, WORLDS
 from ..workflows import NOTE, Group, Link, Node
 
-SEED = 900_004
+SEED = 900_001
 FRAMES = 97
 SIZE = (128, 224)  # (h, w)
-ACTIONS = "w-20,wl-24,none-4,j-24,sd-24"
+ACTIONS = "d-20,j-16,w-24,wl-20,a-16"
 WORLD, VAE, ENCODER = (Path(file).name for file in (WORLDS["student"].path, VAES["causal_decoder"], TEXT))
 
 NOTE_TEXT = """### The tiny world: try everything in a minute
@@ -41,9 +41,9 @@ def tiny_world() -> tuple[list[Node], list[Group]]:
         Node("prompt", "SanaWMTextEncode", "Prompt", (540, 790), (440, 130), {"clip": Link("encoder"), "text": Link("scene", 2), "instruction": True}),
         Node("preview", "SanaWMCameraPreview", "Look before you wait", (540, 985), (440, 300), {"camera": Link("camera"), "image": Link("scene", 0)}),
         Node("generate", "SanaWMGenerate", "Generate", (1040, 190), (560, 730), {"model": Link("world"), "vae": Link("vae"), "positive": Link("prompt"), "camera": Link("camera"), "seed": 42, "length": FRAMES, "width": width, "height": height, "save_prefix": "video/SanaWM_tiny_world", "resume": "auto", "image": Link("scene", 0), "cfg": 1.0, "timesteps": "1000, 960, 889, 727, 0", "chunk": 3, "window": 2, "sink": True}),
-        Node("truth", "SanaWMTinyWorld", "Truth along the camera", (1040, 985), (560, 240), scene | {"camera": Link("camera")}),
+        Node("truth", "SanaWMTinyWorld", "Truth along the camera", (1040, 985), (560, 240), scene | {"camera": Link("generate", 5)}),
         Node("truth_video", "CreateVideo", "Truth as video", (1660, 985), (300, 80), {"images": Link("truth", 3), "fps": 16.0}),
-        Node("compare", "SanaWMCompare", "Film and truth", (1660, 190), (820, 730), {"first": Link("generate"), "second": Link("truth_video"), "view": "side by side", "save_prefix": "", "camera": Link("camera"), "fps": 16.0}),
+        Node("compare", "SanaWMCompare", "Film and truth", (1660, 190), (820, 730), {"first": Link("generate"), "second": Link("truth_video"), "view": "side by side", "save_prefix": "", "camera": Link("generate", 5), "fps": 16.0}),
         Node("curves", "PreviewImage", "Sharpness, change, colour", (2000, 985), (480, 300), {"images": Link("compare", 1)}),
         Node("note", NOTE, "Read me", (80, 130), (400, 550), {"text": NOTE_TEXT}),
     ]  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -79,14 +80,20 @@ def camera_scores(
     swapped=False,
 ) -> CameraScores:
     """Scores of a model on scenes; swapped = every clip is made with the mirrored camera: the control that must fail."""
-    paths = [command_path(c, size) for c in COMMANDS]
     shown = [command_path(MIRRORED[c] if swapped else c, size) for c in COMMANDS]
     rows = []
     for scene in scenes:
-        truth = np.stack([render(scene, p.c2w, p.intrinsics, size) for p in paths]) / np.float32(255)
+        truth = _true_clips(scene, size) / np.float32(255)
         clips = make(wanted_clips(scene, shown, prompt_of(scene)))
         rows.append([[likeness(clip, other) for other in truth] for clip in clips])
     return CameraScores(np.array(rows))
+
+
+@lru_cache(maxsize=16)
+def _true_clips(scene: Scene, size: tuple[int, int]) -> NDArray:
+    """What all eight commands would really show, (8, f, h, w, 3) uint8: the same for every model that is measured."""
+    paths = [command_path(c, size) for c in COMMANDS]
+    return np.stack([render(scene, p.c2w, p.intrinsics, size) for p in paths])
 
 
 def wanted_clips(scene: Scene, paths: Sequence[CameraPath], prompt: Tensor) -> Wanted:

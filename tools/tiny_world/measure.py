@@ -172,4 +172,6 @@ def rounded(value):
     """Numbers to four places, wherever they are."""
     if isinstance(value, dict):
         return {key: rounded(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [rounded(inner) for inner in value]
     return round(value, 4) if isinstance(value, float) else value
