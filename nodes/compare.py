@@ -13,7 +13,7 @@ from ..wm_core.camera import CameraPath
 from ..wm_core.errors import ConfigError
 from ..wm_core.metrics import PairCurves, PairMeter, Revisit, RevisitLikeness, RevisitMeter, find_revisits
 from ..wm_core.rollout import PairView, draw_pair, finish, frame_pairs, report_pair
-from ..wm_core.rollout.pair_views import VIEWS
+from ..wm_core.rollout.pair_views import PAIR_NAMES, VIEWS, Names
 from .bridge import image_of, say
 from .clips import PIECE, Clip, clip_of, fps_input
 from .compat import advanced, check_choice
@@ -62,6 +62,8 @@ class SanaWMCompare(io.ComfyNode):
                     "seconds or more later.",
                 ),
                 advanced(fps_input()),
+                advanced(_name_input("first_name", PAIR_NAMES[0])),
+                advanced(_name_input("second_name", PAIR_NAMES[1])),
             ],
             outputs=[
                 io.Video.Output(display_name="video"),
@@ -73,8 +75,12 @@ class SanaWMCompare(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, first, second, view, vae=None, camera=None, save_prefix="", fps=16.0):
+    def execute(
+        cls, first, second, view, vae=None, camera=None, save_prefix="", fps=16.0,
+        first_name=PAIR_NAMES[0], second_name=PAIR_NAMES[1],
+    ):  # fmt: skip
         check_choice("view", view, VIEWS)
+        names = first_name.strip() or PAIR_NAMES[0], second_name.strip() or PAIR_NAMES[1]
         clips = [clip_of(name, value, vae, camera, fps) for name, value in (("first", first), ("second", second))]
         _compare(*clips)
         clip, prefix = clips[0], save_prefix.strip()
@@ -82,9 +88,13 @@ class SanaWMCompare(io.ComfyNode):
             new_place(prefix, clip.size)  # a prefix that cannot be is refused before the work, not after it
         pairs = None if camera is None else find_revisits(replace(camera.with_length(clip.frames), fps=clip.fps))
         with video_file(clip.fps) as (video, append):
-            curves, revisits = _write(clips, PairView(view, clip.fps), pairs, append)
-            picture = image_of(draw_pair(curves, clip.fps, revisits))
-            lines = [_clip_line(clip), *report_pair(curves, clip.fps, revisits), *_other_lines(clips, camera)]
+            curves, revisits = _write(clips, PairView(view, clip.fps, names), pairs, append)
+            picture = image_of(draw_pair(curves, clip.fps, revisits, names))
+            lines = [
+                _clip_line(clip, names),
+                *report_pair(curves, clip.fps, revisits, names),
+                *_other_lines(clips, camera),
+            ]
         video, shown = _placed(video, prefix, clip.size)
         say("; ".join(line.partition(". ")[0].rstrip(".") for line in lines[:2]), cls.hidden.unique_id)
         report = "\n\n".join(lines)  # the frontend shows text as markdown, in which one line break is a space
@@ -138,10 +148,19 @@ def _placed(video: Path, prefix: str, size: tuple[int, int]) -> tuple[Path, ui.S
     return place.video, place.shown
 
 
-def _clip_line(clip: Clip) -> str:
+def _name_input(name: str, default: str) -> io.Input:
+    return io.String.Input(
+        name,
+        default=default,
+        optional=True,
+        tooltip="What this clip is called in the picture, the curves and the report.",
+    )
+
+
+def _clip_line(clip: Clip, names: Names) -> str:
     h, w = clip.size
     seconds = clip.frames / clip.fps
-    return f"{clip.frames} frames of {w} x {h}, {seconds:.1f} s at {clip.fps:g} fps; stage 1 is first, refined second."
+    return f"{clip.frames} frames of {w} x {h}, {seconds:.1f} s at {clip.fps:g} fps; {names[0]} is first, {names[1]} second."
 
 
 def _other_lines(clips: list[Clip], camera: CameraPath | None) -> list[str]:

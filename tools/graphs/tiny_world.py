@@ -34,23 +34,23 @@ def tiny_world() -> tuple[list[Node], list[Group]]:
     scene = {"seed": SEED, "width": width, "height": height, "time": "day", "becomes": "same"}
     nodes = [
         Node("world", "SanaWMModelLoader", "World model", (80, 760), (400, 195), {"file": WORLD, "weight_dtype": "auto", "variant": "auto", "reference": "auto"}),
-        Node("vae", "SanaWMVAELoader", "Video VAE", (80, 1015), (400, 60), {"file": VAE}),
-        Node("encoder", "SanaWMTextEncoderLoader", "Text encoder", (80, 1135), (400, 90), {"file": ENCODER, "device": "default"}),
+        Node("vae", "SanaWMVAELoader", "Video VAE", (80, 1015), (400, 95), {"file": VAE}),
+        Node("encoder", "SanaWMTextEncoderLoader", "Text encoder", (80, 1180), (400, 90), {"file": ENCODER, "device": "default"}),
         Node("scene", "SanaWMTinyWorld", "Scene", (540, 190), (440, 220), scene),
         Node("camera", "SanaWMCameraFromActions", "Camera", (540, 480), (440, 240), {"actions": ACTIONS, "dialect": DIALECT, "fov": Link("scene", 1), "image": Link("scene", 0), "fps": 16.0, "translation_speed": 0.0, "rotation_speed": 0.0}),
         Node("prompt", "SanaWMTextEncode", "Prompt", (540, 790), (440, 130), {"clip": Link("encoder"), "text": Link("scene", 2), "instruction": True}),
         Node("preview", "SanaWMCameraPreview", "Look before you wait", (540, 985), (440, 300), {"camera": Link("camera"), "image": Link("scene", 0)}),
-        Node("generate", "SanaWMGenerate", "Generate", (1040, 190), (560, 730), {"model": Link("world"), "vae": Link("vae"), "positive": Link("prompt"), "camera": Link("camera"), "seed": 42, "length": FRAMES, "width": width, "height": height, "save_prefix": "video/SanaWM_tiny_world", "resume": "auto", "image": Link("scene", 0), "cfg": 1.0, "timesteps": "1000, 960, 889, 727, 0", "chunk": 3, "window": 2, "sink": True}),
-        Node("truth", "SanaWMTinyWorld", "Truth along the camera", (1040, 985), (560, 240), scene | {"camera": Link("generate", 5)}),
+        Node("generate", "SanaWMGenerate", "Generate", (1040, 190), (560, 860), {"model": Link("world"), "vae": Link("vae"), "positive": Link("prompt"), "camera": Link("camera"), "seed": 42, "length": FRAMES, "width": width, "height": height, "save_prefix": "video/SanaWM_tiny_world", "resume": "auto", "image": Link("scene", 0), "cfg": 1.0, "timesteps": "1000, 960, 889, 727, 0", "chunk": 3, "window": 2, "sink": True}),
+        Node("truth", "SanaWMTinyWorld", "Truth along the camera", (1040, 1115), (560, 240), scene | {"camera": Link("generate", 5)}),
         Node("truth_video", "CreateVideo", "Truth as video", (1660, 985), (300, 80), {"images": Link("truth", 3), "fps": 16.0}),
-        Node("compare", "SanaWMCompare", "Film and truth", (1660, 190), (820, 730), {"first": Link("generate"), "second": Link("truth_video"), "view": "side by side", "save_prefix": "", "camera": Link("generate", 5), "fps": 16.0}),
+        Node("compare", "SanaWMCompare", "Film and truth", (1660, 190), (820, 730), {"first": Link("generate"), "second": Link("truth_video"), "view": "side by side", "save_prefix": "", "camera": Link("generate", 5), "fps": 16.0, "first_name": "film", "second_name": "truth"}),
         Node("curves", "PreviewImage", "Sharpness, change, colour", (2000, 985), (480, 300), {"images": Link("compare", 1)}),
         Node("note", NOTE, "Read me", (80, 130), (400, 550), {"text": NOTE_TEXT}),
     ]  # fmt: skip
     groups = [
-        Group("What is loaded", (60, 690, 440, 555)),
+        Group("What is loaded", (60, 690, 440, 615)),
         Group("What is seen and where the camera goes", (520, 100, 480, 1205), "#3f9e5a"),
-        Group("How it is made", (1020, 100, 600, 1205), "#8a5aa0"),
+        Group("How it is made", (1020, 100, 600, 1290), "#8a5aa0"),
         Group("What came of it, beside the truth", (1640, 100, 860, 1205), "#a06a3f"),
     ]
     return nodes, groups

@@ -8,7 +8,7 @@ from ..camera.canvas import LINE, MUTED, TEXT, Box, Canvas, Colour
 from ..camera.views import Curve, draw_chart
 from ..metrics import ClipCurves, PairCurves, RevisitLikeness
 from .pair_report import NO_CAMERA, NO_REVISITS, psnr_words
-from .pair_views import PAIR_NAMES
+from .pair_views import PAIR_NAMES, Names
 
 COLOURS: tuple[Colour, Colour] = ((120, 170, 255), (240, 160, 80))
 _WIDTH = 1120  # of the picture, pixels
@@ -17,38 +17,42 @@ _HEAD, _CHART, _REVISITS, _SPACE = 46, 186, 172, 10  # heights
 _LEVELS = 255
 
 
-def draw_pair(curves: PairCurves, fps: float, revisits: RevisitLikeness | None) -> NDArray:
+def draw_pair(curves: PairCurves, fps: float, revisits: RevisitLikeness | None, names: Names = PAIR_NAMES) -> NDArray:
     """Sharpness, change, brightness and colour of both clips over seconds, then their revisits: (h, w, 3) uint8.
 
     revisits: None if there is no camera that would tell.
     """
     canvas = Canvas(_HEAD + 2 * (_CHART + _SPACE) + _REVISITS + _MARGIN, _WIDTH)
-    _draw_head(canvas, curves, fps)
+    _draw_head(canvas, curves, fps, names)
     width = (_WIDTH - 2 * _MARGIN - _SPACE) / 2
-    for n, (title, floor, values) in enumerate(_charts(curves)):
+    for n, (title, floor, values) in enumerate(_charts(curves, names)):
         left, top = _MARGIN + n % 2 * (width + _SPACE), _HEAD + n // 2 * (_CHART + _SPACE)
-        lines = [Curve(*line) for line in zip(PAIR_NAMES, values, COLOURS)]
+        lines = [Curve(*line) for line in zip(names, values, COLOURS)]
         draw_chart(canvas, Box(left, top, left + width, top + _CHART), title, lines, curves.first.frames / fps, floor)
     top = _HEAD + 2 * (_CHART + _SPACE)
     _draw_revisits(canvas, Box(_MARGIN, top, _WIDTH - _MARGIN, top + _REVISITS), fps, revisits)
     return canvas.finish()
 
 
-def _charts(curves: PairCurves) -> list[tuple[str, float, list[NDArray]]]:
+def _charts(curves: PairCurves, names: Names) -> list[tuple[str, float, list[NDArray]]]:
     """(title, least height of the scale, values of both clips) of each chart."""
     clips: tuple[ClipCurves, ClipCurves] = (curves.first, curves.second)
     start = curves.first.colour[0]
     return [
         ("sharpness: variance of the Laplacian, levels squared", 1.0, [_LEVELS**2 * c.sharpness for c in clips]),
         ("change to the frame before, levels of 255", 1.0, [_LEVELS * c.difference[1:] for c in clips]),
-        ("brightness against stage 1's first frame, levels", 2.0, [_LEVELS * c.brightness_drift(start) for c in clips]),
+        (
+            f"brightness against the first frame of {names[0]}, levels",
+            2.0,
+            [_LEVELS * c.brightness_drift(start) for c in clips],
+        ),
         ("colour (chroma) against the same, levels", 2.0, [_LEVELS * c.chroma_drift(start) for c in clips]),
     ]
 
 
-def _draw_head(canvas: Canvas, curves: PairCurves, fps: float) -> None:
+def _draw_head(canvas: Canvas, curves: PairCurves, fps: float, names: Names) -> None:
     x = _MARGIN + 2.0
-    for name, colour in zip(PAIR_NAMES, COLOURS):
+    for name, colour in zip(names, COLOURS):
         canvas.line([(x, 25), (x + 22, 25)], colour, 4)
         canvas.text((x + 30, 25), name, 15, TEXT, anchor="lm")
         x += 120

@@ -13,7 +13,8 @@ from ..camera.canvas import BACKGROUND, LINE, Canvas
 from ..errors import ConfigError
 from .stitch import in_pieces
 
-PAIR_NAMES = ("stage 1", "refined")
+Names = tuple[str, str]  # what the first and the second clip are called
+PAIR_NAMES: Names = ("stage 1", "refined")
 WIPE_S = 4.0  # seconds in which the line goes from left to right and back
 AMPLIFICATION = 4  # of a difference
 GREY = 128  # what no difference looks like
@@ -27,7 +28,7 @@ class PairView:
     names: of the first and the second clip, burnt into their upper corners but in the difference, which is of both.
     """
 
-    def __init__(self, view: str, fps: float, names: tuple[str, str] = PAIR_NAMES):
+    def __init__(self, view: str, fps: float, names: Names = PAIR_NAMES):
         if view not in VIEWS:
             raise ConfigError(f"view must be one of {', '.join(VIEWS)}, got {view!r}")
         self.view, self.fps, self.names = view, fps, names
