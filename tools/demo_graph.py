@@ -16,6 +16,8 @@ FOLDER = ROOT / "example_workflows" / "api"
 Workflow = dict[str, dict]  # API format: node id -> {"class_type", "inputs", "_meta": {"title"}}
 Places = tuple[tuple[str, str], ...]  # (title of a node, name of its input)
 
+MODEL = ("World model", "file")  # of every route; only read, for the caption
+
 
 @dataclass(frozen=True)
 class Route:
@@ -52,7 +54,6 @@ DENSE = Route(
     },
     film="Save",
 )
-MODEL = ("World model", "file")  # of every route; only read, for the caption
 STREAMING = Route(
     FOLDER / "tiny_world.json",
     {

@@ -2,7 +2,7 @@
 
 python3 -m tools.make_rollout_thumbnails
 
-Drawn from the workflows themselves. No frames are shown: the toy that ships with the pack cannot stream.
+Drawn from the workflows themselves. No frames are shown: they are for the released model, not for the toy that ships.
 """
 
 from __future__ import annotations
