@@ -10,8 +10,10 @@ from refiner_models import random_refiner
 from tiny import TINY_DIT, draw_latents, frames_of, random_conditions, random_world
 
 from tools.make_tiny_checkpoints import TINY_VAE
+from tools.tiny_world.generate import constant_prompt
 from tools.tiny_world.gradients import Gradients
 from tools.tiny_world.muon import Muon
+from tools.tiny_world.train_refiner import block_loss, lessons_of, ready_stage
 from tools.tiny_world.train_student import learn_rollout
 from tools.tiny_world.train_world import Batch, flow_loss
 from wm_core.config import RefinerRecipe
@@ -176,3 +178,28 @@ def test_muon_does_not_compute_in_tf32():
         updates.append(weight.detach().cpu())
     assert torch.linalg.matrix_norm(updates[1], 2) < 1.3
     assert_close(updates[1], updates[0], 1e-3)
+
+
+def test_a_recorded_lesson_of_the_refiner_gives_the_gradients_of_one_that_is_not():
+    torch.backends.cuda.matmul.allow_tf32 = False
+    refiner = random_refiner(dtype=torch.float32).cuda().requires_grad_(True)
+    c, parameters = refiner.config.in_channels, list(refiner.parameters())
+    draft, truth, noise = (draw_latents((2, c, 6, 2, 3), seed, torch.float32).cuda() for seed in (1, 2, 3))
+    inner, context = ready_stage(refiner, RECIPE), constant_prompt(refiner.config).cuda()
+
+    def gather(lesson, *clips):
+        loss = block_loss(inner, context, *clips, lesson)
+        loss.backward()
+        return loss
+
+    recorded, plain = (Gradients(gather, parameters, device) for device in ("cuda", "cpu"))
+    lessons = lessons_of(RECIPE, 6)
+    for lesson in lessons:
+        recorded(lesson, torch.zeros_like(draft), truth, noise)  # recorded with other numbers than it is asked with
+    for lesson in lessons:
+        loss = recorded(lesson, draft, truth, noise)
+        gradients = [p.grad.clone() for p in parameters]
+        assert_close(loss, plain(lesson, draft, truth, noise), 1e-5)
+        scale = max(p.grad.abs().max().item() for p in parameters)
+        for p, gradient in zip(parameters, gradients, strict=True):
+            assert_close(gradient, p.grad, 1e-4 * scale)

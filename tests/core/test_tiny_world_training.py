@@ -12,14 +12,17 @@ from tiny import random_world
 
 from tools.make_tiny_checkpoints import TINY_VAE, TINY_WORLD
 from tools.tiny_world.export import unpack_set
+from tools.tiny_world.generate import constant_prompt
 from tools.tiny_world.gradients import Gradients
 from tools.tiny_world.latents import encode_clips, load_latents, mirrored
 from tools.tiny_world.muon import Muon, orthogonal
 from tools.tiny_world.settings import Rates, load_settings, with_batch
+from tools.tiny_world.train_refiner import block_loss, lessons_of, ready_stage
 from tools.tiny_world.train_student import STEPS, detached, first_lesson, learn_rollout
 from tools.tiny_world.train_vae import look_back
 from tools.tiny_world.train_world import Batch, begun_world, draw_given, draw_noise, draw_sigma, flow_loss, mean_of_made
 from tools.tiny_world.training import Stage
+from wm_core.config import RefinerRecipe
 from wm_core.dit import WorldConditions
 from wm_core.vae import VideoVAE
 from wm_core.vae.blocks import LayerSpec, VideoConv
@@ -81,20 +84,29 @@ def test_a_layer_that_looks_back_gives_what_one_that_looks_ahead_gives_of_what_s
 
 
 def test_the_refiner_gives_the_same_with_gradients_and_learns_from_them():
-    from tools.tiny_world.train_refiner import block_loss
-    from wm_core.config import RefinerRecipe
-
     refiner = random_refiner(dtype=torch.float32).requires_grad_(True)
     recipe = RefinerRecipe(sigmas=(0.7, 0.4, 0.0), block=2, window=4)
     c = refiner.config.in_channels
     draft, truth, noise = (torch.randn(2, c, 7, 2, 3, generator=torch.Generator().manual_seed(s)) for s in (0, 1, 3))
+    lesson, inner, context = lessons_of(recipe, 7)[3], ready_stage(refiner, recipe), constant_prompt(refiner.config)
+    assert (lesson.spans[-1], lesson.step) == (range(3, 5), 1)
     with torch.no_grad():
-        still = block_loss(refiner, draft, truth, noise, recipe, lesson=3)
-    moving = block_loss(refiner, draft, truth, noise, recipe, lesson=3)
+        still = block_loss(inner, context, draft, truth, noise, lesson)
+    moving = block_loss(inner, context, draft, truth, noise, lesson)
     assert_close(moving.detach(), still, 1e-5)
     moving.backward()
     silent = [name for name, p in refiner.named_parameters() if p.grad is None or not p.grad.abs().sum()]
     assert not silent
+
+
+def test_the_refiner_learns_every_step_of_every_block_from_every_level():
+    lessons = lessons_of(RefinerRecipe(sigmas=(0.7, 0.4, 0.0), block=3), 6)
+    told = [(lesson.recipe.sigmas, lesson.spans[-1], lesson.step) for lesson in lessons]
+    whole, late = (0.7, 0.4, 0.0), (0.4, 0.0)
+    first, last = range(1, 4), range(4, 6)
+    assert told == [
+        (whole, first, 0), (whole, first, 1), (whole, last, 0), (whole, last, 1), (late, first, 0), (late, last, 0),
+    ]  # fmt: skip
 
 
 def test_an_orthogonal_update_has_even_singular_values():

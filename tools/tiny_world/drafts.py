@@ -16,7 +16,7 @@ from .train_world import WorldClips, draw_given
 from .training import load_modules
 
 DENSE_STEPS = (4, 6)
-TOGETHER = 16  # clips in a call
+TOGETHER = 32  # clips in a call
 
 
 class Drafts:
@@ -28,6 +28,11 @@ class Drafts:
 
     def __len__(self) -> int:
         return len(self.drafts)
+
+    @property
+    def frames(self) -> int:
+        """Latent frames of a clip."""
+        return self.drafts.shape[2]
 
     def pair(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """(draft, truth) of these rows, float32."""

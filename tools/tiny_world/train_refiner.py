@@ -1,19 +1,22 @@
 """The second stage: drafts of the first, covered with noise as the refiner's recipe does it, back to the true latents.
 
 Blocks, sink and window are those of `sampling.refining`; a training step is one block at one of the recipe's levels, with
-the blocks before it refined by the model itself.
+the blocks before it refined by the model itself. It learns to begin at every level of the recipe, so that a user may choose
+how much of the draft stays.
 """
 
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from wm_core.attention import rounded_to_bf16, softmax_attention
 from wm_core.config import RefinerConfig, RefinerRecipe
 from wm_core.refiner import Part, PromptKeys, VideoRefiner
 from wm_core.sampling.refining import (
@@ -30,6 +33,7 @@ from wm_core.sampling.refining import (
 from .clips import FPS
 from .drafts import Drafts
 from .generate import constant_prompt, refined_latents
+from .gradients import Gradients
 from .mixed import MIXED
 from .settings import Settings
 from .train_world import draw_noise, update_average
@@ -57,37 +61,80 @@ def train_refiner(settings: Settings, folder: Path, minutes: float, of: float | 
     stage = Stage("refiner", folder, settings, modules, refiner.parameters(), recipe, minutes, of, plain=plain)
     drafts, held_out = Drafts(folder, "train", device), Drafts(folder, "held_out", device)
     random = torch.Generator(device).manual_seed(settings.seed + stage.step)
+    lessons, inner = lessons_of(recipe.recipe, drafts.frames), ready_stage(refiner, recipe.recipe)
+    context = constant_prompt(refiner.config).to(device)
+
+    def gather(lesson: Lesson, draft: Tensor, truth: Tensor, noise: Tensor) -> Tensor:
+        loss = block_loss(inner, context, draft, truth, noise, lesson)
+        loss.backward()
+        return loss
+
+    gradients = Gradients(gather, stage.trained, device, stage.not_counted)
 
     def step() -> dict[str, Tensor]:
         draft, truth = drafts.pair(torch.randint(len(drafts), (recipe.batch,), generator=random, device=random.device))
-        loss = block_loss(refiner, draft, truth, draw_noise(draft, random), recipe.recipe, lesson=stage.step)
-        norm = stage.learn(loss)
+        loss = gradients(lessons[stage.step % len(lessons)], draft, truth, draw_noise(draft, random))
+        norm = stage.descend()
         update_average(average, refiner, recipe.average, stage.step)
-        return {"loss": loss.detach(), "norm": norm}
+        return {"loss": loss, "norm": norm}
 
     stage.train(step, lambda: validate_refiner(average, held_out, recipe.recipe))
     stage.end(lambda: validate_refiner(average, held_out, recipe.recipe))
 
 
+@dataclass(frozen=True)
+class Lesson:
+    """One step of one block, the blocks before it refined by the same recipe."""
+
+    recipe: RefinerRecipe
+    spans: tuple[range, ...]  # of latent frames; the last is the block that learns
+    step: int
+
+
+def lessons_of(recipe: RefinerRecipe, frames: int) -> list[Lesson]:
+    """Every step of every block, for each level that the recipe may start at."""
+    spans = block_spans(range(recipe.sink, frames), recipe.block)
+    return [
+        Lesson(starting, tuple(spans[: chosen + 1]), step)
+        for starting in startings(recipe)
+        for chosen in range(len(spans))
+        for step in range(len(starting.sigmas) - 1)
+    ]
+
+
+def startings(recipe: RefinerRecipe) -> list[RefinerRecipe]:
+    """The recipe from each of its levels on."""
+    return [recipe.starting_at(sigma) for sigma in recipe.sigmas[:-1]]
+
+
+def ready_stage(refiner: VideoRefiner, recipe: RefinerRecipe) -> RefinerStage:
+    """The refiner's functions with all that comes from Python's numbers made once: no recording may wait for a copy.
+
+    On CUDA attention takes bfloat16, for which there is the faster kernel.
+    """
+    weight = refiner.proj_in.weight
+    stage = refiner_stage(refiner, attend=rounded_to_bf16(softmax_attention) if weight.is_cuda else softmax_attention)
+    times = {sigma: torch.tensor(1000 * sigma, device=weight.device) for sigma in recipe.sigmas}
+    return replace(
+        stage, level=lambda sigma: refiner.time_embed(times[sigma], weight.dtype), rotation=cache(stage.rotation)
+    )
+
+
 def block_loss(
-    refiner: VideoRefiner, draft: Tensor, truth: Tensor, noise: Tensor, recipe: RefinerRecipe, lesson: int
+    inner: RefinerStage, context: Tensor, draft: Tensor, truth: Tensor, noise: Tensor, lesson: Lesson
 ) -> Tensor:
-    """Loss of one step in one block of (b, c, t, h, w); counting lessons goes through all steps of all blocks."""
-    inner = refiner_stage(refiner)
-    spans = block_spans(range(recipe.sink, draft.shape[2]), recipe.block)
-    chosen, step = divmod(lesson % (len(spans) * (len(recipe.sigmas) - 1)), len(recipe.sigmas) - 1)
-    context = constant_prompt(refiner.config).to(draft).expand(len(draft), -1, -1)
+    """Loss of a lesson on clips (b, c, t, h, w); context: the one prompt (1, l, c)."""
+    recipe, span, context = lesson.recipe, lesson.spans[-1], context.expand(len(draft), -1, -1)
     with torch.no_grad():
         prompt = inner.prompt_keys(context)
         state = begin_refining(inner, truth[:, :, : recipe.sink], FPS, recipe, frames=draft.shape[2])
-        for span in spans[:chosen]:
-            part, covered = (x[:, :, span.start : span.stop] for x in (draft, noise))
-            _, state = refine_block(inner, state, part, span.start, covered, prompt)
+        for before in lesson.spans[:-1]:
+            part, covered = (x[:, :, before.start : before.stop] for x in (draft, noise))
+            _, state = refine_block(inner, state, part, before.start, covered, prompt)
         state = settled(inner, replace(state, prompt=prompt))
-    span = spans[chosen]
-    wanted, sigma = truth[:, :, span.start : span.stop], recipe.sigmas[step]
+    wanted, sigma = truth[:, :, span.start : span.stop], recipe.sigmas[lesson.step]
     part = block_part(inner, state, draft[:, :, span.start : span.stop], span.start)
-    x = _reached(inner, state, part, prompt, step, noise[:, :, span.start : span.stop])
+    x = _reached(inner, state, part, prompt, lesson.step, noise[:, :, span.start : span.stop])
     prompt = inner.prompt_keys(context)  # now with gradients
     velocity = inner.forward([replace(part, x=x, level=inner.level(sigma))], prompt, state.ring)[0]
     return (sigma * velocity - (x - wanted)).square().mean()
@@ -106,12 +153,19 @@ def _reached(inner: RefinerStage, state: Refining, part: Part, prompt: PromptKey
 
 @torch.no_grad()
 def validate_refiner(refiner: VideoRefiner, drafts: Drafts, recipe: RefinerRecipe) -> dict[str, float]:
-    """Mean squared error against the true latents before and after refining, and the share of clips that got nearer."""
-    before, after = [], []
+    """Mean squared error of drafts against the true latents; for each level to start at, that after refining and the share
+    of clips that got nearer."""
+    found: dict[str, list[float]] = {"draft": []}
     for at in range(0, len(drafts), 8):
         draft, truth = drafts.pair(torch.arange(at, min(at + 8, len(drafts))))
-        refined = refined_latents(refiner, draft, recipe=recipe, seed=1 + at)
-        for errors, latents in ((before, draft), (after, refined)):
-            errors += (latents - truth)[:, :, recipe.sink :].square().mean((1, 2, 3, 4)).tolist()
-    nearer = sum(a < b for a, b in zip(after, before)) / len(before)
-    return {"draft": sum(before) / len(before), "refined": sum(after) / len(after), "nearer": nearer}
+        made = {"draft": draft}
+        for starting in startings(recipe):
+            made[f"from {starting.sigmas[0]:.2f}"] = refined_latents(refiner, draft, recipe=starting, seed=1 + at)
+        for name, latents in made.items():
+            found.setdefault(name, []).extend(
+                (latents - truth)[:, :, recipe.sink :].square().mean((1, 2, 3, 4)).tolist()
+            )
+    means = {name: sum(errors) / len(errors) for name, errors in found.items()}
+    before = found.pop("draft")
+    nearer = {f"nearer {name}": sum(map(float.__lt__, e, before)) / len(before) for name, e in found.items()}
+    return means | nearer
