@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -122,19 +123,15 @@ def path_rows(settings: Settings) -> Rows:
     paths: dict[str, CameraPath] = {text: acted(text, size) for text in MIXED}
     paths |= {name: preset_path(name, frames=33, amount=amount, **view) for name, amount in ORBITS}
     scenes, rows = held_out_scenes(PATH_SCENES, size), {}
-    for maker in makers(settings):
-        errors: dict[str, list[PoseError]] = {name: [] for name in paths}
-        for scene in scenes:
-            clips = maker.make(wanted_clips(scene, list(paths.values()), _prompt_of(scene)))
-            for (name, path), clip in zip(paths.items(), clips):
-                errors[name].append(pose_error(scene, clip, path))
-        rows[maker.name] = {
-            name: {
-                "degrees": max(float(e.degrees.max()) for e in found),
-                "share": max(e.worst_share for e in found),
-            }
-            for name, found in errors.items()
-        }
+    with ProcessPoolExecutor() as pool:
+        for maker in makers(settings):
+            made = [maker.make(wanted_clips(scene, list(paths.values()), _prompt_of(scene))) for scene in scenes]
+            rows[maker.name] = {}
+            for i, (name, path) in enumerate(paths.items()):
+                clips = [of_scene[i] for of_scene in made]
+                errors: list[PoseError] = list(pool.map(pose_error, scenes, clips, [path] * len(scenes)))
+                degrees, share = max(float(e.degrees.max()) for e in errors), max(e.worst_share for e in errors)
+                rows[maker.name][name] = {"degrees": degrees, "share": share}
     return rows
 
 

@@ -52,8 +52,7 @@ def recover_poses(scene: Scene, clip: NDArray, path: CameraPath) -> NDArray:
     at, speed, poses = np.zeros(5), np.zeros(5), [np.eye(4)]
     for frame, k in zip(small[1:], path.intrinsics[1:]):
         match = _Match(scene, frame, k / SHRINK, size)
-        tries = [match.descend(start) for start in (at + speed, at)]
-        found = min(tries, key=match.cost)
+        found = match.descend(min((at + speed, at), key=match.cost))
         at, speed = found, found - at
         poses.append(_pose(at))
     return np.stack(poses)
