@@ -99,12 +99,10 @@ def apply(request: Request, workflow: Workflow) -> None:
     """Write what was asked for into the workflow. The picture goes by its name, under which it is uploaded later."""
     if request.image and not request.image.is_file():
         raise StepError(f"There is no picture {request.image}.", "Give --image a PNG or JPEG file.")
-    for option, places in request.route.inputs.items():
+    for option, place in request.route.inputs.items():
         value = getattr(request, option)
-        if value is None:
-            continue
-        for title, name in places:
-            set_input(workflow, title, name, value.name if option == "image" else value)
+        if value is not None:
+            set_input(workflow, *place, value.name if option == "image" else value)
 
 
 def tell_limits(request: Request) -> None:

@@ -14,22 +14,22 @@ from .steps import StepError
 
 FOLDER = ROOT / "example_workflows" / "api"
 Workflow = dict[str, dict]  # API format: node id -> {"class_type", "inputs", "_meta": {"title"}}
-Places = tuple[tuple[str, str], ...]  # (title of a node, name of its input)
+Place = tuple[str, str]  # title of a node, name of its input
 
 MODEL = ("World model", "file")  # of every route; only read, for the caption
 
 
 @dataclass(frozen=True)
 class Route:
-    """A workflow; inputs: option of the demo -> the inputs it sets; film: title of the node whose video is the film.
+    """A workflow; inputs: option of the demo -> the input it sets; film: title of the node whose video is the film.
 
     scene: where the seed of its scene stands, if the workflow draws one.
     """
 
     file: Path
-    inputs: Mapping[str, Places]
+    inputs: Mapping[str, Place]
     film: str
-    scene: tuple[str, str] | None = None
+    scene: Place | None = None
 
     def load(self) -> Workflow:
         if not self.file.is_file():
@@ -38,29 +38,29 @@ class Route:
 
     def get(self, workflow: Workflow, option: str) -> object:
         """What an option is set to; None if the workflow has no such input, or something else decides it."""
-        value = get_input(workflow, *self.inputs[option][0]) if option in self.inputs else None
+        value = get_input(workflow, *self.inputs[option]) if option in self.inputs else None
         return None if isinstance(value, list) else value
 
 
 DENSE = Route(
     FOLDER / "start.json",
     {
-        "image": (("Start picture", "image"),),
-        "prompt": (("Prompt", "text"),),
-        "actions": (("Camera", "actions"),),
-        "frames": (("Image to video", "length"),),
-        "seed": (("Noise", "noise_seed"),),
-        "steps": (("Steps", "steps"),),
+        "image": ("Start picture", "image"),
+        "prompt": ("Prompt", "text"),
+        "actions": ("Camera", "actions"),
+        "frames": ("Image to video", "length"),
+        "seed": ("Noise", "noise_seed"),
+        "steps": ("Steps", "steps"),
     },
     film="Save",
 )
 STREAMING = Route(
     FOLDER / "tiny_world.json",
     {
-        "prompt": (("Prompt", "text"),),
-        "actions": (("Camera", "actions"),),
-        "frames": (("Generate", "length"),),
-        "seed": (("Generate", "seed"),),
+        "prompt": ("Prompt", "text"),
+        "actions": ("Camera", "actions"),
+        "frames": ("Generate", "length"),
+        "seed": ("Generate", "seed"),
     },
     film="Generate",
     scene=("Scene", "seed"),

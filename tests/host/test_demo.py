@@ -60,11 +60,10 @@ def test_a_film_of_the_tiny_world_is_shown_beside_the_truth(folder, tmp_path, ca
 @pytest.mark.parametrize("asked", [Request(None, "p", "w-3", 9, 4, 2), Request(None, "p", "w-3", 9, 4)])
 def test_every_option_has_an_input_to_set(asked):
     by_title = {node["_meta"]["title"]: node["inputs"] for node in asked.workflow().values()}
-    for option, places in asked.route.inputs.items():
-        for title, name in places:
-            assert name in by_title[title]
-            wanted = getattr(asked, option)
-            assert wanted is None or by_title[title][name] == wanted
+    for option, (title, name) in asked.route.inputs.items():
+        wanted = getattr(asked, option)
+        assert name in by_title[title]
+        assert wanted is None or by_title[title][name] == wanted
 
 
 def test_released_weights_take_the_dense_workflow_as_it_is():

@@ -67,11 +67,11 @@ def makers(settings: Settings) -> list[Maker]:
 
 def _samplers() -> Iterator[tuple[str, VideoVAE, Callable[..., Tensor]]]:
     """(name, decoder, latents of what is begun) of every first stage that is there."""
+    vae = load_video_vae(MODELS / VAES["decoder"])
     for name, stage, sample in (("dense", "world", dense_latents), ("chunk-causal", "causal_world", causal_latents)):
         file = MODELS / WORLDS[stage].path
         if file.is_file():
             world, shift = load_world_model(file), open_world(file).info.sampling.shift
-            vae = load_video_vae(MODELS / VAES["decoder"])
             for steps in STEPS:
                 yield f"{name}, {steps} steps", vae, partial(sample, world, steps=steps, shift=shift)
     if (MODELS / WORLDS["student"].path).is_file():
