@@ -211,8 +211,8 @@ class SanaWMLoadTextEmbedding(io.ComfyNode):
                 io.Combo.Input(
                     "file",
                     options=embedding_files(),
-                    tooltip="A file of Save SANA-WM Text Embedding, from models/sana_wm_text, output/text_embeddings "
-                    "or input; of two with the same name the first of these is used.",
+                    tooltip="A file of Save SANA-WM Text Embedding, from models/sana_wm_text, output/text_embeddings, "
+                    "input or this pack; of two with the same name the first of these is used.",
                 )
             ],
             outputs=[io.Conditioning.Output(display_name="conditioning")],
@@ -282,8 +282,8 @@ def _register_embedding_folders() -> None:
         _embedding_output(),
         folder_paths.get_input_directory(),
     )
-    for folder in folders:
-        folder_paths.add_model_folder_path(EMBEDDING_FOLDER, folder)
+    for folder in reversed(folders):  # each goes to the front, so what ships with the pack stays behind them
+        folder_paths.add_model_folder_path(EMBEDDING_FOLDER, folder, is_default=True)
 
 
 def _embedding_output() -> str:

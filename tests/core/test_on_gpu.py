@@ -188,7 +188,7 @@ def test_a_recorded_lesson_of_the_refiner_gives_the_gradients_of_one_that_is_not
     inner, context = ready_stage(refiner, RECIPE), constant_prompt(refiner.config).cuda()
 
     def gather(lesson, *clips):
-        loss = block_loss(inner, context, *clips, lesson)
+        loss = block_loss(inner, RECIPE, lesson, context, *clips)
         loss.backward()
         return loss
 

@@ -1,8 +1,7 @@
 """The second stage: drafts of the first, covered with noise as the refiner's recipe does it, back to the true latents.
 
 Blocks, sink and window are those of `sampling.refining`; a training step is one block at one of the recipe's levels, with
-the blocks before it refined by the model itself. It learns to begin at every level of the recipe, so that a user may choose
-how much of the draft stays.
+the blocks before it refined by the model itself.
 """
 
 from __future__ import annotations
@@ -39,6 +38,8 @@ from .settings import Settings
 from .train_world import draw_noise, update_average
 from .training import Stage
 
+EASY = 0.02  # mean squared error of a draft that is hardly worth refining
+
 
 def begun_refiner(config: RefinerConfig) -> VideoRefiner:
     """Blocks that start near the identity and an output of zero."""
@@ -65,7 +66,7 @@ def train_refiner(settings: Settings, folder: Path, minutes: float, of: float | 
     context = constant_prompt(refiner.config).to(device)
 
     def gather(lesson: Lesson, draft: Tensor, truth: Tensor, noise: Tensor) -> Tensor:
-        loss = block_loss(inner, context, draft, truth, noise, lesson)
+        loss = block_loss(inner, recipe.recipe, lesson, context, draft, truth, noise)
         loss.backward()
         return loss
 
@@ -84,27 +85,16 @@ def train_refiner(settings: Settings, folder: Path, minutes: float, of: float | 
 
 @dataclass(frozen=True)
 class Lesson:
-    """One step of one block, the blocks before it refined by the same recipe."""
+    """One step of one block."""
 
-    recipe: RefinerRecipe
     spans: tuple[range, ...]  # of latent frames; the last is the block that learns
     step: int
 
 
 def lessons_of(recipe: RefinerRecipe, frames: int) -> list[Lesson]:
-    """Every step of every block, for each level that the recipe may start at."""
-    spans = block_spans(range(recipe.sink, frames), recipe.block)
-    return [
-        Lesson(starting, tuple(spans[: chosen + 1]), step)
-        for starting in startings(recipe)
-        for chosen in range(len(spans))
-        for step in range(len(starting.sigmas) - 1)
-    ]
-
-
-def startings(recipe: RefinerRecipe) -> list[RefinerRecipe]:
-    """The recipe from each of its levels on."""
-    return [recipe.starting_at(sigma) for sigma in recipe.sigmas[:-1]]
+    """Every step of every block."""
+    spans, steps = block_spans(range(recipe.sink, frames), recipe.block), len(recipe.sigmas) - 1
+    return [Lesson(tuple(spans[: i + 1]), step) for i in range(len(spans)) for step in range(steps)]
 
 
 def ready_stage(refiner: VideoRefiner, recipe: RefinerRecipe) -> RefinerStage:
@@ -121,10 +111,16 @@ def ready_stage(refiner: VideoRefiner, recipe: RefinerRecipe) -> RefinerStage:
 
 
 def block_loss(
-    inner: RefinerStage, context: Tensor, draft: Tensor, truth: Tensor, noise: Tensor, lesson: Lesson
+    inner: RefinerStage,
+    recipe: RefinerRecipe,
+    lesson: Lesson,
+    context: Tensor,
+    draft: Tensor,
+    truth: Tensor,
+    noise: Tensor,
 ) -> Tensor:
-    """Loss of a lesson on clips (b, c, t, h, w); context: the one prompt (1, l, c)."""
-    recipe, span, context = lesson.recipe, lesson.spans[-1], context.expand(len(draft), -1, -1)
+    """Loss of a lesson on clips (b, c, t, h, w), each as a share of its draft's error; context: the one prompt (1, l, c)."""
+    span, context = lesson.spans[-1], context.expand(len(draft), -1, -1)
     with torch.no_grad():
         prompt = inner.prompt_keys(context)
         state = begin_refining(inner, truth[:, :, : recipe.sink], FPS, recipe, frames=draft.shape[2])
@@ -137,7 +133,13 @@ def block_loss(
     x = _reached(inner, state, part, prompt, lesson.step, noise[:, :, span.start : span.stop])
     prompt = inner.prompt_keys(context)  # now with gradients
     velocity = inner.forward([replace(part, x=x, level=inner.level(sigma))], prompt, state.ring)[0]
-    return (sigma * velocity - (x - wanted)).square().mean()
+    missed = _per_clip(sigma * velocity - (x - wanted))
+    return (missed / (_per_clip(draft[:, :, span.start : span.stop] - wanted) + EASY)).mean()
+
+
+def _per_clip(error: Tensor) -> Tensor:
+    """Mean square of (b, c, t, h, w), (b,)."""
+    return error.square().mean((1, 2, 3, 4))
 
 
 @torch.no_grad()
@@ -153,19 +155,12 @@ def _reached(inner: RefinerStage, state: Refining, part: Part, prompt: PromptKey
 
 @torch.no_grad()
 def validate_refiner(refiner: VideoRefiner, drafts: Drafts, recipe: RefinerRecipe) -> dict[str, float]:
-    """Mean squared error of drafts against the true latents; for each level to start at, that after refining and the share
-    of clips that got nearer."""
-    found: dict[str, list[float]] = {"draft": []}
+    """Mean squared error against the true latents before and after refining, and the share of clips that got nearer."""
+    before, after = [], []
     for at in range(0, len(drafts), 8):
         draft, truth = drafts.pair(torch.arange(at, min(at + 8, len(drafts))))
-        made = {"draft": draft}
-        for starting in startings(recipe):
-            made[f"from {starting.sigmas[0]:.2f}"] = refined_latents(refiner, draft, recipe=starting, seed=1 + at)
-        for name, latents in made.items():
-            found.setdefault(name, []).extend(
-                (latents - truth)[:, :, recipe.sink :].square().mean((1, 2, 3, 4)).tolist()
-            )
-    means = {name: sum(errors) / len(errors) for name, errors in found.items()}
-    before = found.pop("draft")
-    nearer = {f"nearer {name}": sum(map(float.__lt__, e, before)) / len(before) for name, e in found.items()}
-    return means | nearer
+        refined = refined_latents(refiner, draft, recipe=recipe, seed=1 + at)
+        for errors, latents in ((before, draft), (after, refined)):
+            errors += _per_clip((latents - truth)[:, :, recipe.sink :]).tolist()
+    nearer = sum(a < b for a, b in zip(after, before)) / len(before)
+    return {"draft": sum(before) / len(before), "refined": sum(after) / len(after), "nearer": nearer}
