@@ -1,5 +1,6 @@
 """Cameras: paths, the action strings and presets that make them, and the conditions the world model reads."""
 
+from . import quaternion, reshaping, retiming
 from .actions import (
     DEFAULT_DIALECT,
     DIALECTS,
@@ -53,8 +54,11 @@ __all__ = [
     "path_plan",
     "preset_path",
     "preview_picture",
+    "quaternion",
     "relative_to_first",
     "resample_intrinsics",
+    "reshaping",
+    "retiming",
     "rigid_inverse",
     "save_path",
     "to_opencv",

@@ -71,7 +71,7 @@ class CameraPath:
             raise CameraError(f"frames [{start}, {stop}) are not part of a path of {self.frames} frames")
         if (start, stop) == (0, self.frames):
             return self
-        return self._with_frames(np.arange(start, stop), f"frames {start} to {stop - 1}")
+        return self.picked(np.arange(start, stop), f"frames {start} to {stop - 1}")
 
     def with_length(self, frames: int) -> CameraPath:
         """The path with exactly `frames` frames: cut, or the last camera held."""
@@ -80,7 +80,12 @@ class CameraPath:
         if frames == self.frames:
             return self
         step = f"cut to {frames} frames" if frames < self.frames else f"last frame held to {frames} frames"
-        return self._with_frames(np.minimum(np.arange(frames), self.frames - 1), step)
+        return self.picked(np.minimum(np.arange(frames), self.frames - 1), step)
+
+    def picked(self, index: NDArray, step: str) -> CameraPath:
+        """Frames in the order of index (n,), for which `step` is noted."""
+        c2w, intrinsics = self.c2w[index], self.intrinsics[index]
+        return replace(self, c2w=c2w, intrinsics=intrinsics, provenance=self.provenance.noting(step))
 
     def then(self, following: CameraPath) -> CameraPath:
         """This path, then `following` moved so that its first camera stands on this path's last.
@@ -114,10 +119,6 @@ class CameraPath:
             size=crop.target,
             provenance=self.provenance.noting(f"cropped {w}x{h} to {new_w}x{new_h}"),
         )
-
-    def _with_frames(self, index: NDArray, step: str) -> CameraPath:
-        c2w, intrinsics = self.c2w[index], self.intrinsics[index]
-        return replace(self, c2w=c2w, intrinsics=intrinsics, provenance=self.provenance.noting(step))
 
 
 def _origin(path: CameraPath) -> str:
