@@ -10,6 +10,7 @@ from .compat import advanced
 from .types import Camera
 
 DEFAULT_SIZE = (704, 1280)
+AUTO = "auto"
 CATEGORY = "SANA-WM/camera"
 
 
@@ -107,7 +108,7 @@ class SanaWMCameraPreset(io.ComfyNode):
             min=0.05,
             max=1000.0,
             step=0.1,
-            tooltip="Metres to what an orbit or crane looks at.",
+            tooltip="Metres to what an orbit, crane, spiral or dolly zoom looks at.",
         )
         return io.Schema(
             node_id="SanaWMCameraPreset",
@@ -128,7 +129,11 @@ class SanaWMCameraPreset(io.ComfyNode):
                     "frames", default=161, min=1, max=100001, step=8, tooltip="Length of the path; 16 are a second."
                 ),
                 io.Combo.Input(
-                    "easing", options=list(EASINGS), default="smooth", tooltip="smooth starts and ends at rest."
+                    "easing",
+                    options=[AUTO, *EASINGS],
+                    default=AUTO,
+                    tooltip="smooth starts and ends at rest; settle goes a little too far and comes back. auto: settle for "
+                    "push-in, smooth for all others.",
                 ),
                 *_view_inputs(),
                 advanced(distance),
@@ -144,7 +149,7 @@ class SanaWMCameraPreset(io.ComfyNode):
             size=_size(image),
             amount=amount or None,
             distance=distance,
-            easing=easing,
+            easing=None if easing == AUTO else easing,
             fov_deg=fov or None,
             fps=fps,
         )

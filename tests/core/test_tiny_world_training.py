@@ -14,7 +14,7 @@ from tools.make_tiny_checkpoints import TINY_VAE, TINY_WORLD
 from tools.tiny_world.export import unpack_set
 from tools.tiny_world.generate import constant_prompt
 from tools.tiny_world.gradients import Gradients
-from tools.tiny_world.latents import encode_clips, load_latents, mirrored
+from tools.tiny_world.latents import encode_clips, load_latents
 from tools.tiny_world.muon import Muon, orthogonal
 from tools.tiny_world.settings import Rates, load_settings, with_batch
 from tools.tiny_world.train_refiner import block_loss, lessons_of, ready_stage
@@ -22,6 +22,7 @@ from tools.tiny_world.train_student import STEPS, detached, first_lesson, learn_
 from tools.tiny_world.train_vae import look_back
 from tools.tiny_world.train_world import Batch, begun_world, draw_given, draw_noise, draw_sigma, flow_loss, mean_of_made
 from tools.tiny_world.training import Stage
+from wm_core.camera.reshaping import mirrored
 from wm_core.config import RefinerRecipe
 from wm_core.dit import WorldConditions
 from wm_core.vae import VideoVAE

@@ -21,6 +21,23 @@ LONG = 65  # frames: of longer clips a share RETURNING goes so far, back, and ou
 RETURNING = 0.6
 STEADY = 0.75  # share of the clips whose light does not change
 TIME_SHARES = {"day": 0.7, "dusk": 0.15, "night": 0.15}
+MOVES = (
+    "hold",
+    "dolly-in",
+    "dolly-out",
+    "truck-left",
+    "truck-right",
+    "pedestal-up",
+    "pedestal-down",
+    "pan-left",
+    "pan-right",
+    "tilt-up",
+    "tilt-down",
+    "orbit-left",
+    "orbit-right",
+    "crane-up",
+    "crane-down",
+)
 COMMANDS = (
     "w",
     "s",
@@ -128,7 +145,7 @@ def _acted(rng: np.random.Generator, text: str, size: tuple[int, int], intrinsic
 
 
 def _preset_path(rng: np.random.Generator, frames: int, size: tuple[int, int], intrinsics) -> CameraPath:
-    preset = PRESETS[str(rng.choice(list(PRESETS)))]
+    preset = PRESETS[str(rng.choice(MOVES))]
     options = {
         "amount": preset.amount * float(rng.uniform(0.3, 1.2)) * min(1.0, frames / 33),
         "distance": float(rng.uniform(2.5, 5.0)),
@@ -149,4 +166,4 @@ def there_and_back(path: CameraPath, frames: int) -> CameraPath:
     period = 2 * (path.frames - 1)
     at = np.arange(frames) % period
     at = np.minimum(at, period - at)
-    return CameraPath(path.c2w[at], path.intrinsics[at], path.size, path.fps, path.provenance)
+    return path.picked(at, "there and back")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wm_core.camera import CameraPath, build_conditions
+from wm_core.camera.reshaping import mirrored
 from wm_core.shapes import Stride
 from wm_core.vae import VideoVAE
 
@@ -24,7 +25,6 @@ from .mixed import bf16_products
 from .settings import Settings
 from .training import load_modules
 
-MIRROR = np.diag((-1.0, 1.0, 1.0, 1.0)).astype(np.float32)
 SHARD = 40  # clips in a file
 AHEAD = 2  # shards that are rendered before they can be encoded: 5.6 MB a clip
 
@@ -92,13 +92,6 @@ def conditions(clips: Latents, size: tuple[int, int], stride: Stride) -> tuple[T
         paths = (clips.path(i, size) for i in range(len(clips.latents)))
         made = list(pool.map(lambda path: build_conditions(path, grid, stride), paths))
     return torch.cat([m.raymap for m in made]), torch.cat([m.plucker for m in made])
-
-
-def mirrored(path: CameraPath) -> CameraPath:
-    """The camera that sees the mirrored pictures of a mirrored world."""
-    fx, fy, cx, cy = path.intrinsics.T
-    intrinsics = np.stack([fx, fy, path.size[1] - cx, cy], 1)
-    return CameraPath(MIRROR @ path.c2w @ MIRROR, intrinsics, path.size, path.fps)
 
 
 def _is_whole(file: Path, clips: int, frames: int) -> bool:

@@ -26,6 +26,15 @@ def yaw_rotation(angle: ArrayLike) -> NDArray:
     return _matrix(cos, zero, sin, zero, one, zero, -sin, zero, cos)
 
 
+def roll_rotation(angle: ArrayLike) -> NDArray:
+    """Turn about the view axis z; a positive angle leans the camera to the right, and the picture to the left.
+
+    angle: (...) radians. Result: (..., 3, 3) float64.
+    """
+    cos, sin, zero, one = _circle(angle)
+    return _matrix(cos, -sin, zero, sin, cos, zero, zero, zero, one)
+
+
 def rigid(rotation: NDArray, centre: NDArray) -> NDArray:
     """Camera-to-world matrices from rotations (f, 3, 3) and camera centres (f, 3) in metres: (f, 4, 4) float64."""
     c2w = np.zeros((len(rotation), 4, 4))
