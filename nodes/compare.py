@@ -9,9 +9,9 @@ import comfy.model_management as management
 import comfy.utils
 from comfy_api.latest import InputImpl, io, ui
 
-from ..wm_core.camera import CameraPath
+from ..wm_core.camera import CameraPath, Revisit, find_revisits
 from ..wm_core.errors import ConfigError
-from ..wm_core.metrics import PairCurves, PairMeter, Revisit, RevisitLikeness, RevisitMeter, find_revisits
+from ..wm_core.metrics import PairCurves, PairMeter, RevisitLikeness, RevisitMeter
 from ..wm_core.rollout import PairView, draw_pair, finish, frame_pairs, report_pair
 from ..wm_core.rollout.pair_views import PAIR_NAMES, VIEWS, Names
 from .bridge import image_of, say

@@ -8,8 +8,9 @@ import torch
 from test_stitch import levels, moments
 from test_stitch_streaming import parted
 
+from wm_core.camera import Revisit
 from wm_core.errors import ConfigError
-from wm_core.metrics import PairMeter, Revisit, RevisitLikeness
+from wm_core.metrics import PairMeter, RevisitLikeness
 from wm_core.rollout import PairView, draw_pair, frame_pairs, report_pair
 from wm_core.rollout.pair_drawing import COLOURS
 from wm_core.rollout.pair_views import AMPLIFICATION, GAP, GREY, VIEWS, line_position

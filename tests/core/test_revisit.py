@@ -8,9 +8,9 @@ import torch
 from test_stitch import levels, moments
 from test_stitch_streaming import parted
 
-from wm_core.camera import CameraPath, actions_to_path, angle_between
+from wm_core.camera import CameraPath, Revisit, actions_to_path, angle_between, find_revisits
 from wm_core.errors import ConfigError, ShapeError
-from wm_core.metrics import Revisit, RevisitMeter, find_revisits, ssim
+from wm_core.metrics import RevisitMeter, ssim
 
 FPS = 16
 

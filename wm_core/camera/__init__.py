@@ -20,6 +20,8 @@ from .motion import Motion, measure
 from .narrate import describe
 from .overlay import path_plan, preview_picture
 from .path import CameraPath, Provenance
+from .preflight import Finding, Preflight, preflight
+from .revisits import Revisit, find_revisits
 from .rotation import angle_between, relative_to_first, rigid_inverse
 from .trajectories import EASINGS, PRESETS, preset_path
 
@@ -34,9 +36,12 @@ __all__ = [
     "CameraPath",
     "Crop",
     "Dialect",
+    "Finding",
     "Inertia",
     "Motion",
+    "Preflight",
     "Provenance",
+    "Revisit",
     "Segment",
     "actions_to_path",
     "angle_between",
@@ -44,6 +49,7 @@ __all__ = [
     "choose_intrinsics",
     "describe",
     "field_of_view_deg",
+    "find_revisits",
     "fit_crop",
     "from_fov",
     "from_opencv",
@@ -52,6 +58,7 @@ __all__ = [
     "measure",
     "parse_actions",
     "path_plan",
+    "preflight",
     "preset_path",
     "preview_picture",
     "quaternion",

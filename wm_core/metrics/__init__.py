@@ -2,17 +2,15 @@
 
 from .clip_curves import ClipCurves, ClipMeter, PairCurves, PairMeter
 from .image import psnr, ssim
-from .revisit import Revisit, RevisitLikeness, RevisitMeter, find_revisits
+from .revisit import RevisitLikeness, RevisitMeter
 
 __all__ = [
     "ClipCurves",
     "ClipMeter",
     "PairCurves",
     "PairMeter",
-    "Revisit",
     "RevisitLikeness",
     "RevisitMeter",
-    "find_revisits",
     "psnr",
     "ssim",
 ]
