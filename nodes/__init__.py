@@ -2,6 +2,7 @@
 
 from . import (
     camera,
+    camera_edit,
     compare,
     conditioning,
     continue_clip,
@@ -23,6 +24,7 @@ _FILES = (
     load_refiner,
     text,
     camera,
+    camera_edit,
     conditioning,
     continue_clip,
     sampling,
