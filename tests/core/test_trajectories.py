@@ -100,7 +100,7 @@ def test_a_negative_amount_goes_the_other_way(name):
     ("name", "options", "words"),
     [
         ("boom", {}, "dolly-in"),
-        ("hold", {"easing": "bouncy"}, "linear, smooth, settle"),
+        ("hold", {"easing": "bouncy"}, "linear, smooth, slow start, slow end, settle"),
         ("zoom-in", {"amount": 88}, "frame 8 of 9, from 90 degrees at the start; take a smaller amount$"),
         ("dolly-zoom-in", {"amount": 3, "distance": 3}, "fields of view .* or a larger distance"),
         ("hold", {"frames": 0}, "at least 1 frame"),

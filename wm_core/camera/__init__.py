@@ -16,6 +16,8 @@ from .conditions import CameraConditions, build_conditions
 from .conventions import CONVENTIONS, from_opencv, to_opencv
 from .formats import load_path, save_path
 from .intrinsics import Crop, choose_intrinsics, field_of_view_deg, fit_crop, from_fov, resample_intrinsics
+from .keyframe_document import read_keyframes, write_keyframes
+from .keyframes import Key, Keyframes, keyframed_path
 from .motion import Motion, measure
 from .narrate import describe
 from .overlay import path_plan, preview_picture
@@ -38,6 +40,8 @@ __all__ = [
     "Dialect",
     "Finding",
     "Inertia",
+    "Key",
+    "Keyframes",
     "Motion",
     "Preflight",
     "Provenance",
@@ -54,6 +58,7 @@ __all__ = [
     "from_fov",
     "from_opencv",
     "integrate",
+    "keyframed_path",
     "load_path",
     "measure",
     "parse_actions",
@@ -62,6 +67,7 @@ __all__ = [
     "preset_path",
     "preview_picture",
     "quaternion",
+    "read_keyframes",
     "relative_to_first",
     "resample_intrinsics",
     "reshaping",
@@ -69,4 +75,5 @@ __all__ = [
     "rigid_inverse",
     "save_path",
     "to_opencv",
+    "write_keyframes",
 ]

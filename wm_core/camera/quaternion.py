@@ -33,6 +33,14 @@ def slerp(first: NDArray, second: NDArray, share: NDArray) -> NDArray:
     return multiplied(first, power(multiplied(inverse(first), second), share))
 
 
+def piecewise(quaternion: NDArray, at: NDArray) -> NDArray:
+    """Slerp from each quaternion (n, 4) to the next, one a unit of time; at (m,) in [0, n - 1]."""
+    if len(quaternion) == 1:
+        return np.repeat(quaternion, len(at), 0)
+    first = np.clip(np.floor(at).astype(int), 0, len(quaternion) - 2)
+    return slerp(quaternion[first], quaternion[first + 1], at - first)
+
+
 def squad(quaternion: NDArray, at: NDArray) -> NDArray:
     """A smooth turn through all quaternions (n, 4), one a unit of time; at (m,) in [0, n - 1]. Shoemake 1987.
 

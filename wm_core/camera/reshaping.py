@@ -13,13 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import CameraError, ShapeError
 from . import quaternion
 from .path import CameraPath
-from .rotation import pitch_rotation, rigid, rigid_inverse, yaw_rotation
+from .rotation import looking_rotation, pitch_rotation, rigid, rigid_inverse, yaw_rotation
 from .spline import catmull_rom
 
 MIRROR = np.diag((-1.0, 1.0, 1.0, 1.0))
-DOWN = np.array((0.0, 1.0, 0.0))
 WAVES = 6  # sines that a shake is made of, from a fifth of its rate to twice of it
-_NEAR = 1e-6  # metres within which a point has no direction
 
 
 def smoothed(path: CameraPath, seconds: float) -> CameraPath:
@@ -84,15 +82,7 @@ def looking_at(path: CameraPath, point: ArrayLike) -> CameraPath:
     point = np.asarray(point, np.float64)
     if point.shape != (3,) or not np.isfinite(point).all():
         raise ShapeError(f"the point to look at must be x, y, z in metres, got {point.shape}; y counts downwards")
-    ahead = point - path.c2w[:, :3, 3].astype(np.float64)
-    right = np.cross(np.broadcast_to(DOWN, ahead.shape), ahead)
-    blocked = np.linalg.norm(right, axis=1) <= _NEAR
-    if blocked.any():
-        frame = int(blocked.argmax())
-        raise CameraError(f"camera {frame} stands on the point to look at, or right above or below it; move the point")
-    ahead /= np.linalg.norm(ahead, axis=1, keepdims=True)
-    right /= np.linalg.norm(right, axis=1, keepdims=True)
-    rotation = np.stack([right, np.cross(ahead, right), ahead], -1)
+    rotation = looking_rotation(point - path.c2w[:, :3, 3])
     where = ", ".join(f"{value:g}" for value in point)
     return _changed(path, rigid(rotation, path.c2w[:, :3, 3]), f"looking at ({where}) m")
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import ShapeError
+from ..errors import CameraError, ShapeError
+
+_NEAR = 1e-6  # metres within which a point has no direction
 
 
 def pitch_rotation(angle: ArrayLike) -> NDArray:
@@ -33,6 +35,22 @@ def roll_rotation(angle: ArrayLike) -> NDArray:
     """
     cos, sin, zero, one = _circle(angle)
     return _matrix(cos, -sin, zero, sin, cos, zero, zero, zero, one)
+
+
+def looking_rotation(ahead: NDArray) -> NDArray:
+    """Level rotations (f, 3, 3) float64 whose z axis points along ahead (f, 3), of any length.
+
+    CameraError where that is nowhere, or straight up or down, which leaves level without a meaning.
+    """
+    ahead = np.asarray(ahead, np.float64)
+    right = np.cross(np.broadcast_to((0.0, 1.0, 0.0), ahead.shape), ahead)
+    size = np.linalg.norm(right, axis=1)
+    if (size <= _NEAR).any():
+        frame = int((size <= _NEAR).argmax())
+        raise CameraError(f"camera {frame} stands on the point to look at, or right above or below it; move the point")
+    right /= size[:, None]
+    ahead = ahead / np.linalg.norm(ahead, axis=1, keepdims=True)
+    return np.stack([right, np.cross(ahead, right), ahead], -1)
 
 
 def rigid(rotation: NDArray, centre: NDArray) -> NDArray:

@@ -27,6 +27,8 @@ FALL, SWING = 6.0, 8.0  # of "settle": how fast it comes to rest and how fast it
 EASINGS: dict[str, Callable[[NDArray], NDArray]] = {
     "linear": lambda progress: progress,
     "smooth": lambda progress: progress**2 * (3 - 2 * progress),  # starts and ends at rest
+    "slow start": lambda progress: progress**2,
+    "slow end": lambda progress: progress * (2 - progress),
     "settle": lambda progress: _spring(progress) / _spring(np.float64(1)),  # a tenth too far, and back to rest
 }
 
