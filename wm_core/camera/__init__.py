@@ -26,6 +26,7 @@ from .preflight import Finding, Preflight, preflight
 from .revisits import Revisit, find_revisits
 from .rotation import angle_between, relative_to_first, rigid_inverse
 from .trajectories import EASINGS, PRESETS, preset_path
+from .translation import Translation, translated
 
 __all__ = [
     "CONVENTIONS",
@@ -47,6 +48,7 @@ __all__ = [
     "Provenance",
     "Revisit",
     "Segment",
+    "Translation",
     "actions_to_path",
     "angle_between",
     "build_conditions",
@@ -75,5 +77,6 @@ __all__ = [
     "rigid_inverse",
     "save_path",
     "to_opencv",
+    "translated",
     "write_keyframes",
 ]
