@@ -22,6 +22,7 @@ from .motion import Motion, measure
 from .narrate import describe
 from .overlay import path_plan, preview_picture
 from .path import CameraPath, Provenance
+from .photo import Photo, from_focal_length, read_photo
 from .preflight import Finding, Preflight, preflight
 from .revisits import Revisit, find_revisits
 from .rotation import angle_between, relative_to_first, rigid_inverse
@@ -44,6 +45,7 @@ __all__ = [
     "Key",
     "Keyframes",
     "Motion",
+    "Photo",
     "Preflight",
     "Provenance",
     "Revisit",
@@ -57,6 +59,7 @@ __all__ = [
     "field_of_view_deg",
     "find_revisits",
     "fit_crop",
+    "from_focal_length",
     "from_fov",
     "from_opencv",
     "integrate",
@@ -70,6 +73,7 @@ __all__ = [
     "preview_picture",
     "quaternion",
     "read_keyframes",
+    "read_photo",
     "relative_to_first",
     "resample_intrinsics",
     "reshaping",
