@@ -22,7 +22,7 @@ class Provenance:
     actions: str | None = None
     source: str = "given"  # such as "actions" or "preset:orbit-left"
     conversions: tuple[str, ...] = ()  # what was done to the path since, oldest first
-    intrinsics_source: str = "given"  # "given", "field of view" or "guess"
+    intrinsics_source: str = "given"  # such as "given", "field of view", "EXIF: ..." or "guess"
 
     def noting(self, conversion: str) -> Provenance:
         """The same origin with one more conversion."""
@@ -104,6 +104,11 @@ class CameraPath:
             intrinsics=np.concatenate([self.intrinsics, following.intrinsics[1:]]),
             provenance=self.provenance.noting(f"joined with {following.frames} frames of {_origin(following)}"),
         )
+
+    def seen_through(self, intrinsics: NDArray, source: str) -> CameraPath:
+        """The same cameras with other intrinsics, (4,) for all or (f, 4), in pixels of this size. source: how they are known."""
+        rows = np.broadcast_to(np.asarray(intrinsics, np.float32), (self.frames, 4))
+        return replace(self, intrinsics=rows, provenance=replace(self.provenance, intrinsics_source=source))
 
     def cropped(self, crop: Crop) -> CameraPath:
         """The same cameras with intrinsics in pixels of the cropped picture."""
