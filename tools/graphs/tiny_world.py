@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..tiny_world.files import DIALECT, TEXT, VAES, WORLDS
+from ..tiny_world.files import DIALECT, REFINER, REFINER_PROMPT, TEXT, VAES, WORLDS
+from ..tiny_world.settings import load_settings
 from ..workflows import NOTE, Group, Link, Node
 
 SEED = 900_001
@@ -12,6 +13,7 @@ FRAMES = 97
 SIZE = (128, 224)  # (h, w)
 ACTIONS = "d-20,j-16,w-24,wl-20,a-16"
 WORLD, VAE, ENCODER = (Path(file).name for file in (WORLDS["student"].path, VAES["causal_decoder"], TEXT))
+START_SIGMA = load_settings().refiner.recipe.sigmas[0]  # that the small refiner was trained to start at
 
 NOTE_TEXT = """### The tiny world: try everything in a minute
 
@@ -27,6 +29,15 @@ on patterned ground. They show how the system works, not what SANA-WM looks like
    (sky), day, dusk, night. A first frame settles the colours; the time of day is what words can still change.
 
 For SANA-WM itself open the template **start** or **stream_minute**."""
+REFINER_TEXT = """### The film once more, refined
+
+The real second stage is LTX-2 with 13 billion parameters and makes a draft watchable; its template is
+**refine_and_compare**. This one has 0.8 million, of the same class and run block by block in the same way, and can only
+show how it is done: it brings a film a little nearer to the truth, by a tenth of a decibel or two, and makes nothing sharp.
+
+It was trained to start at **start_sigma** 0.1. More noise hides more of the draft than it can find again; try 0.4.
+
+**Without it**: select this group and press Ctrl+M."""
 
 
 def tiny_world() -> tuple[list[Node], list[Group]]:
@@ -45,6 +56,11 @@ def tiny_world() -> tuple[list[Node], list[Group]]:
         Node("truth_video", "CreateVideo", "Truth as video", (1660, 985), (300, 80), {"images": Link("truth", 3), "fps": 16.0}),
         Node("compare", "SanaWMCompare", "Film and truth", (1660, 190), (820, 730), {"first": Link("generate"), "second": Link("truth_video"), "view": "side by side", "save_prefix": "", "camera": Link("generate", 5), "fps": 16.0, "first_name": "film", "second_name": "truth"}),
         Node("curves", "PreviewImage", "Sharpness, change, colour", (2000, 985), (480, 300), {"images": Link("compare", 1)}),
+        Node("refiner", "SanaWMRefinerLoader", "Refiner", (2540, 190), (440, 330), {"file": Path(REFINER).name, "text_encoder": "none", "connectors": "auto", "weight_dtype": "auto", "rope": "auto", "resident_blocks": -1, "encoder_device": "default", "use_anyway": False}),
+        Node("refiner_prompt", "SanaWMLoadTextEmbedding", "The one prompt that it knows", (2540, 590), (440, 90), {"file": Path(REFINER_PROMPT).name}),
+        Node("refiner_note", NOTE, "The second stage", (2540, 750), (440, 535), {"text": REFINER_TEXT}),
+        Node("refine", "SanaWMRefine", "Refine", (3020, 190), (480, 1095), {"refiner": Link("refiner"), "positive": Link("refiner_prompt"), "draft": Link("generate", 2), "fps": 16.0, "mode": "block by block", "start_sigma": START_SIGMA, "seed": 42, "save_prefix": "video/SanaWM_tiny_world_refined", "resume": "auto", "vae": Link("vae"), "first_frame": 0, "last_frame": -1, "block": 3, "sink": 1, "window": 11}),
+        Node("refined_and_truth", "SanaWMCompare", "Refined and truth", (3540, 190), (820, 1095), {"first": Link("refine", 1), "second": Link("truth_video"), "view": "side by side", "save_prefix": "", "camera": Link("generate", 5), "fps": 16.0, "first_name": "refined", "second_name": "truth"}),
         Node("note", NOTE, "Read me", (80, 130), (400, 550), {"text": NOTE_TEXT}),
     ]  # fmt: skip
     groups = [
@@ -52,5 +68,6 @@ def tiny_world() -> tuple[list[Node], list[Group]]:
         Group("What is seen and where the camera goes", (520, 100, 480, 1205), "#3f9e5a"),
         Group("How it is made", (1020, 100, 600, 1290), "#8a5aa0"),
         Group("What came of it, beside the truth", (1640, 100, 860, 1205), "#a06a3f"),
+        Group("The second stage, if you like", (2520, 100, 1860, 1205), "#3f789e"),
     ]
     return nodes, groups
