@@ -3,6 +3,7 @@
 from . import (
     camera,
     camera_edit,
+    camera_import,
     compare,
     conditioning,
     continue_clip,
@@ -25,6 +26,7 @@ _FILES = (
     load_refiner,
     text,
     camera,
+    camera_import,
     camera_edit,
     intrinsics,
     conditioning,

@@ -43,7 +43,7 @@ def _view_inputs() -> list[io.Input]:
     ]
 
 
-def _size(image) -> tuple[int, int]:
+def picture_size(image) -> tuple[int, int]:
     return DEFAULT_SIZE if image is None else tuple(image.shape[1:3])
 
 
@@ -98,7 +98,7 @@ class SanaWMCameraFromActions(io.ComfyNode):
         path = actions_to_path(
             actions,
             dialect=dialect,
-            size=_size(image),
+            size=picture_size(image),
             fov_deg=fov or None,
             fps=fps,
             translation_speed=translation_speed or None,
@@ -155,7 +155,7 @@ class SanaWMCameraPreset(io.ComfyNode):
         path = preset_path(
             preset,
             frames=frames,
-            size=_size(image),
+            size=picture_size(image),
             amount=amount or None,
             distance=distance,
             easing=None if easing == AUTO else easing,

@@ -18,6 +18,7 @@ from .formats import load_path, save_path
 from .intrinsics import Crop, choose_intrinsics, field_of_view_deg, fit_crop, from_fov, resample_intrinsics
 from .keyframe_document import read_keyframes, write_keyframes
 from .keyframes import Key, Keyframes, keyframed_path
+from .load3d import load3d_path
 from .motion import Motion, measure
 from .narrate import describe
 from .overlay import path_plan, preview_picture
@@ -64,6 +65,7 @@ __all__ = [
     "from_opencv",
     "integrate",
     "keyframed_path",
+    "load3d_path",
     "load_path",
     "measure",
     "parse_actions",

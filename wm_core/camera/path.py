@@ -105,6 +105,10 @@ class CameraPath:
             provenance=self.provenance.noting(f"joined with {following.frames} frames of {_origin(following)}"),
         )
 
+    def noted(self, step: str) -> CameraPath:
+        """The same path with one more step in its provenance."""
+        return replace(self, provenance=self.provenance.noting(step))
+
     def seen_through(self, intrinsics: NDArray, source: str) -> CameraPath:
         """The same cameras with other intrinsics, (4,) for all or (f, 4), in pixels of this size. source: how they are known."""
         rows = np.broadcast_to(np.asarray(intrinsics, np.float32), (self.frames, 4))

@@ -37,6 +37,18 @@ def roll_rotation(angle: ArrayLike) -> NDArray:
     return _matrix(cos, -sin, zero, sin, cos, zero, zero, zero, one)
 
 
+def angles_of(rotation: NDArray) -> NDArray:
+    """Yaw, pitch and roll (n, 3) radians with yaw @ pitch @ roll = rotation (n, 3, 3). Straight up or down has no roll."""
+    rotation = np.asarray(rotation, np.float64)
+    pitch = np.arcsin(np.clip(-rotation[:, 1, 2], -1, 1))
+    level = np.hypot(rotation[:, 1, 0], rotation[:, 1, 1]) > 1e-9
+    yaw = np.where(
+        level, np.arctan2(rotation[:, 0, 2], rotation[:, 2, 2]), np.arctan2(-rotation[:, 2, 0], rotation[:, 0, 0])
+    )
+    roll = np.where(level, np.arctan2(rotation[:, 1, 0], rotation[:, 1, 1]), 0.0)
+    return np.stack([yaw, pitch, roll], 1)
+
+
 def looking_rotation(ahead: NDArray) -> NDArray:
     """Level rotations (f, 3, 3) float64 whose z axis points along ahead (f, 3), of any length.
 

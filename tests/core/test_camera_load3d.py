@@ -1,0 +1,109 @@
+"""Cameras of 3-D nodes: three.js axes become OpenCV's, and the path goes smoothly through them."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wm_core.camera import angle_between, field_of_view_deg, load3d_path, quaternion
+from wm_core.camera.rotation import angles_of, pitch_rotation, roll_rotation, yaw_rotation
+from wm_core.errors import CameraError
+
+SIZE = (400, 800)
+
+
+def info(position=(0, 0, 5), target=(0, 0, 0), **more) -> dict:
+    axes = lambda values, names="xyz": dict(zip(names, values))
+    given = {"position": axes(position), "target": axes(target), "zoom": 1, "cameraType": "perspective", "fov": 40}
+    if "quaternion" in more:
+        more["quaternion"] = axes(more["quaternion"], "xyzw")
+    return given | more
+
+
+def path(*cameras, **options):
+    return load3d_path(cameras, **{"frames": 33, "size": SIZE} | options)
+
+
+def test_nearer_is_forward_higher_is_up_and_to_its_right_is_right():
+    def end(position, target):
+        return path(info(), info(position, target)).c2w[-1, :3, 3]
+
+    np.testing.assert_allclose(end((0, 0, 3), (0, 0, 0)), (0, 0, 2), atol=1e-6)
+    np.testing.assert_allclose(end((0, 1, 5), (0, 1, 0)), (0, -1, 0), atol=1e-6)
+    np.testing.assert_allclose(end((2, 0, 5), (2, 0, 0)), (2, 0, 0), atol=1e-6)
+
+
+def test_a_quaternion_says_the_same_as_the_target_it_looks_at():
+    half = math.radians(30) / 2  # about y, to the left
+    turned = info((1, 2, 3), quaternion=(0, math.sin(half), 0, math.cos(half)), target=(9, 9, 9))
+    ahead = (1 - math.sin(2 * half), 2, 3 - math.cos(2 * half))
+    found, wanted = (path(info(), camera).c2w for camera in (turned, info((1, 2, 3), ahead)))
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+    assert np.degrees(angle_between(np.eye(3), found[-1, :3, :3])) == pytest.approx(30, abs=1e-3)
+
+
+def test_a_vertical_field_of_view_and_a_zoom_become_the_pictures():
+    row = path(info(fov=53.130102), info(fov=53.130102, zoom=2.0)).intrinsics
+    assert row[0, 0] == pytest.approx(400, rel=1e-5) and row[-1, 0] == pytest.approx(800, rel=1e-5)
+    silent = info()
+    del silent["fov"]
+    assert field_of_view_deg(path(silent, fov_deg=40.0).intrinsics[0], SIZE)[1] == pytest.approx(40, abs=1e-3)
+    with pytest.raises(CameraError, match="camera 1 does not say its field of view"):
+        path(silent)
+
+
+def test_the_path_meets_every_camera_and_keeps_its_scale():
+    cameras = [info((0, 0, 5)), info((3, 1, 4), (0, 0, 0)), info((5, 0, 0), (0, 0, 0))]
+    found = path(*cameras, metres=0.5, frames=129)
+    centre = found.c2w[:, :3, 3]
+    wanted = np.array((3, -1, 1)) * 0.5
+    assert np.linalg.norm(centre - wanted, axis=1).min() < 0.05
+    np.testing.assert_allclose(centre[-1], np.array((5, 0, 5)) * 0.5, atol=1e-5)
+    assert "3 cameras of 3-D nodes" in found.provenance.conversions
+    still = path(info((4, 4, 4)))
+    np.testing.assert_allclose(still.c2w, np.eye(4)[None].repeat(33, 0), atol=1e-6)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.tuples(st.floats(-3.1, 3.1), st.floats(-1.5, 1.5), st.floats(-3.1, 3.1)))
+def test_angles_come_back_from_rotations(angles):
+    yaw, pitch, roll = (np.array([a]) for a in angles)
+    rotation = yaw_rotation(yaw) @ pitch_rotation(pitch) @ roll_rotation(roll)
+    found = angles_of(rotation)
+    np.testing.assert_allclose(found, [angles], atol=1e-6)
+
+
+def test_straight_down_is_an_angle_too():
+    rotation = yaw_rotation(np.array([0.4])) @ pitch_rotation(np.array([-np.pi / 2]))
+    yaw, pitch, roll = angles_of(rotation).T
+    again = yaw_rotation(yaw) @ pitch_rotation(pitch) @ roll_rotation(roll)
+    np.testing.assert_allclose(again, rotation, atol=1e-7)
+    assert quaternion.from_rotation(rotation).shape == (1, 4)
+
+
+@pytest.mark.parametrize(
+    ("camera", "words"),
+    [
+        ("no dict", "camera 1 must be a camera_info of a 3-D node, got str"),
+        ({}, "camera 1 must have a position with x, y, z, got None"),
+        (info((0, 0, math.nan)), "camera 1 must have a position"),
+        (info(position=(0, 1)), "must have a position with x, y, z"),
+        (info(cameraType="orthographic"), "camera 1 is orthographic"),
+        (info(quaternion=(0, 0, 0, 3)), "quaternion of length 3"),
+        (info((0, 0, 0), (0, 5, 0)), "stands on the point to look at"),
+        (info(fov="wide"), "field of view of 'wide'"),
+        (info(zoom=100.0), "camera 1 sees 0.8 degrees"),
+    ],
+)
+def test_what_is_no_camera_is_said(camera, words):
+    with pytest.raises(CameraError, match=words):
+        path(camera)
+
+
+def test_what_is_no_path_is_said():
+    for cameras, options, words in (((), {}, "at least 1 camera"), ((info(),), {"metres": 0}, "metres must be"),
+                                    ((info(), info()), {"frames": 1}, "2 cameras need at least as many frames")):  # fmt: skip
+        with pytest.raises(CameraError, match=words):
+            path(*cameras, **options)
