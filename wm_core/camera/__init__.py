@@ -15,6 +15,7 @@ from .actions import (
 from .conditions import CameraConditions, build_conditions
 from .conventions import CONVENTIONS, from_opencv, to_opencv
 from .formats import load_path, save_path
+from .frame_overlay import Layers, held_keys, overlaid
 from .intrinsics import Crop, choose_intrinsics, field_of_view_deg, fit_crop, from_fov, resample_intrinsics
 from .keyframe_document import read_keyframes, write_keyframes
 from .keyframes import Key, Keyframes, keyframed_path
@@ -45,6 +46,7 @@ __all__ = [
     "Inertia",
     "Key",
     "Keyframes",
+    "Layers",
     "Motion",
     "Photo",
     "Preflight",
@@ -63,11 +65,13 @@ __all__ = [
     "from_focal_length",
     "from_fov",
     "from_opencv",
+    "held_keys",
     "integrate",
     "keyframed_path",
     "load3d_path",
     "load_path",
     "measure",
+    "overlaid",
     "parse_actions",
     "path_plan",
     "preflight",

@@ -38,6 +38,11 @@ def describe(path: CameraPath) -> str:
     return ", then ".join(told)
 
 
+def frame_signs(path: CameraPath) -> NDArray:
+    """What each frame does: (f - 1, 5) of -1, 0, 1 for forward, right, up, turning right, looking up."""
+    return _signs(_rates(measure(path)))
+
+
 def _rates(motion: Motion) -> NDArray:
     """(f - 1, 5) forward, right, up in m/s, yaw, pitch in degrees/s."""
     right, up, forward = motion.steps_m.T

@@ -36,9 +36,9 @@ def preview_picture(
     motion = measure(path)
     _draw_sentence(canvas, path)
     top = Box(14, 62, 566, 408)
-    draw_path(canvas, top, TOP, motion, _opening(path))
+    draw_path(canvas, top, TOP, motion, opening(path))
     draw_time_key(canvas, top.left + 10, top.bottom - 13, motion.seconds)
-    draw_path(canvas, Box(14, 418, 566, 562), SIDE, motion, _opening(path))
+    draw_path(canvas, Box(14, 418, 566, 562), SIDE, motion, opening(path))
     _draw_summary(canvas, Box(576, 62, 1010, 314), path, motion, picture)
     draw_chart(canvas, Box(576, 324, 1010, 438), "speed, m/s", [Curve("", motion.speed, _SPEED)], motion.seconds, 0.1)
     turning = [
@@ -56,11 +56,11 @@ def path_plan(path: CameraPath, size: tuple[int, int]) -> NDArray:
         raise ShapeError(f"a path plan needs at least 64 x 64 pixels, got {width} x {height}")
     unit = min(height, width) / 240
     canvas = Canvas(height, width, unit)
-    draw_path(canvas, Box(0, 0, width / unit, height / unit), TOP, measure(path), _opening(path))
+    draw_path(canvas, Box(0, 0, width / unit, height / unit), TOP, measure(path), opening(path))
     return canvas.finish()
 
 
-def _opening(path: CameraPath) -> NDArray:
+def opening(path: CameraPath) -> NDArray:
     """Slopes of the picture's edges in the first frame: left and right x / z, upper and lower y / z; (2, 2)."""
     fx, fy, cx, cy = path.intrinsics[0].astype(np.float64)
     height, width = path.size

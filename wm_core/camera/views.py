@@ -64,8 +64,7 @@ def draw_path(canvas: Canvas, box: Box, view: View, motion: Motion, opening: NDA
     opening: (2, 2), x / z of the left and right edge and y / z of the upper and lower edge of the picture.
     """
     canvas.panel(box, view.title)
-    inner = box.inset(44, 46, 44, 52) if box.height > 200 else box.inset(44, 34, 44, 38)
-    projection = _fit(view, motion, inner)
+    projection = _fit(view, motion, box)
     _draw_grid(canvas, box, projection)
     canvas.title(box, view.title)
     points = projection.points(motion.centre)
@@ -77,6 +76,11 @@ def draw_path(canvas: Canvas, box: Box, view: View, motion: Motion, opening: NDA
         canvas.triangle(corners, time_colour(frame / max(1, len(points) - 1)))
     _draw_line(canvas, points)
     _draw_ends(canvas, box, points, triangles)
+
+
+def place_on_plan(box: Box, view: View, motion: Motion, frame: int) -> NDArray:
+    """Where draw_path puts the camera of a frame, (2,) design units."""
+    return _fit(view, motion, box).points(motion.centre[frame])
 
 
 def draw_time_key(canvas: Canvas, left: float, y: float, seconds: float) -> None:
@@ -119,7 +123,9 @@ def time_colour(share: float) -> Colour:
     return tuple(int(np.interp(share, stops, channel)) for channel in _TIME_STOPS.T)
 
 
-def _fit(view: View, motion: Motion, box: Box) -> _Projection:
+def _fit(view: View, motion: Motion, panel: Box) -> _Projection:
+    """The whole path inside a panel, with room for its title, scale and labels."""
+    box = panel.inset(44, 46, 44, 52) if panel.height > 200 else panel.inset(44, 34, 44, 38)
     flat = motion.centre @ np.array([view.across, view.up]).T
     low, high = flat.min(0), flat.max(0)
     span = np.maximum(high - low, _MIN_SPAN_M)
