@@ -12,14 +12,18 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from wm_core.camera import CameraPath, preset_path
 from wm_core.checkpoint import load_refiner, load_video_vae, load_world_model, open_world
-from wm_core.tiny_world import Scene, usual_intrinsics
+from wm_core.metrics import PairMeter
+from wm_core.tiny_world import Scene, render, usual_intrinsics
 from wm_core.vae import VideoVAE
 
-from .camera_scores import acted, camera_scores, held_out_scenes, wanted_clips
+from .camera_scores import COMMANDS, acted, camera_scores, command_path, held_out_scenes, wanted_clips
 from .clips import FPS
 from .files import MODELS, REFINER, TEXT, VAES, WORLDS
 from .generate import MakeClips, causal_latents, dense_latents, pixels, refined_latents, start, streamed_latents
@@ -116,8 +120,35 @@ def camera_rows(settings: Settings) -> Rows:
     return rows | {f"{all_makers[0].name}, cameras swapped": control.summary()}
 
 
+def sharpness_rows(settings: Settings) -> Rows:
+    """Sharpness of refined clips and of their drafts, each as a share of the truth's: eight commands in some scenes."""
+    size, all_makers = settings.size, {maker.name: maker for maker in makers(settings)}
+    paths = [command_path(c, size) for c in COMMANDS]
+    rows: Rows = {}
+    for maker in all_makers.values():
+        if not maker.draft:
+            continue
+        found: dict[str, list[float]] = {"draft": [], "refined": []}
+        for scene in held_out_scenes(PATH_SCENES, size):
+            wanted = wanted_clips(scene, paths, _prompt_of(scene))
+            made = {"draft": all_makers[maker.draft].make(wanted), "refined": maker.make(wanted)}
+            for i, path in enumerate(paths):
+                truth = render(scene, path.c2w, path.intrinsics, size)
+                for name, clips in made.items():
+                    found[name].append(_sharpness(clips[i], truth))
+        rows[maker.name] = {name: sum(shares) / len(shares) for name, shares in found.items()}
+    return rows
+
+
+def _sharpness(clip: NDArray, truth: NDArray) -> float:
+    meter = PairMeter()
+    meter.add(torch.from_numpy(clip[1:]), torch.from_numpy(truth[1:]))
+    curves = meter.curves()
+    return float(curves.first.sharpness.mean() / curves.second.sharpness.mean())
+
+
 def path_rows(settings: Settings) -> Rows:
-    """Mixed commands and orbits: where the clip's camera really went, the worst of some scenes."""
+    """Mixed commands and orbits: where the clip's camera really went. The worst frame of the worst scene, and the mean of all."""
     size = settings.size
     view = {"size": size, "intrinsics": usual_intrinsics(size), "fps": FPS}
     paths: dict[str, CameraPath] = {text: acted(text, size) for text in MIXED}
@@ -130,8 +161,12 @@ def path_rows(settings: Settings) -> Rows:
             for i, (name, path) in enumerate(paths.items()):
                 clips = [of_scene[i] for of_scene in made]
                 errors: list[PoseError] = list(pool.map(pose_error, scenes, clips, [path] * len(scenes)))
-                degrees, share = max(float(e.degrees.max()) for e in errors), max(e.worst_share for e in errors)
-                rows[maker.name][name] = {"degrees": degrees, "share": share}
+                rows[maker.name][name] = {
+                    "degrees": max(float(e.degrees.max()) for e in errors),
+                    "share": max(e.worst_share for e in errors),
+                    "mean_degrees": float(np.mean([e.degrees for e in errors])),
+                    "mean_share": float(np.mean([e.metres / e.length for e in errors])),
+                }
     return rows
 
 
@@ -152,7 +187,14 @@ def long_rows(settings: Settings) -> Rows:
     return {maker.name: long_film(maker.make, _encode, scenes, settings.size) for maker in streams}
 
 
-PARTS = {"vae": vae_rows, "camera": camera_rows, "paths": path_rows, "words": word_rows, "long": long_rows}
+PARTS = {
+    "vae": vae_rows,
+    "camera": camera_rows,
+    "sharpness": sharpness_rows,
+    "paths": path_rows,
+    "words": word_rows,
+    "long": long_rows,
+}
 
 
 def measure(settings: Settings, parts: Sequence[str], target: Path = SCORES) -> None:
