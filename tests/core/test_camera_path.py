@@ -254,8 +254,8 @@ def test_level_cameras_of_other_programs_look_ahead_in_opencv():
 
 
 def test_unknown_axes_and_short_matrices_are_refused():
-    with pytest.raises(CameraError, match="opencv, opengl, blender"):
-        to_opencv(np.eye(4), "unreal")
+    with pytest.raises(CameraError, match="opencv, opengl, blender, unreal, unity"):
+        to_opencv(np.eye(4), "maya")
     with pytest.raises(ShapeError, match="append the row"):
         from_opencv(np.eye(4)[:3], "opengl")
     with pytest.raises(ShapeError, match="append the row"):

@@ -14,6 +14,7 @@ from .actions import (
 )
 from .conditions import CameraConditions, build_conditions
 from .conventions import CONVENTIONS, from_opencv, to_opencv
+from .exchange import FORMATS, Format, Points, export_path, import_path, import_points
 from .formats import load_path, save_path
 from .frame_overlay import Layers, held_keys, overlaid
 from .intrinsics import Crop, choose_intrinsics, field_of_view_deg, fit_crop, from_fov, resample_intrinsics
@@ -36,6 +37,7 @@ __all__ = [
     "DEFAULT_DIALECT",
     "DIALECTS",
     "EASINGS",
+    "FORMATS",
     "NO_INERTIA",
     "PRESETS",
     "CameraConditions",
@@ -43,12 +45,14 @@ __all__ = [
     "Crop",
     "Dialect",
     "Finding",
+    "Format",
     "Inertia",
     "Key",
     "Keyframes",
     "Layers",
     "Motion",
     "Photo",
+    "Points",
     "Preflight",
     "Provenance",
     "Revisit",
@@ -59,6 +63,7 @@ __all__ = [
     "build_conditions",
     "choose_intrinsics",
     "describe",
+    "export_path",
     "field_of_view_deg",
     "find_revisits",
     "fit_crop",
@@ -66,6 +71,8 @@ __all__ = [
     "from_fov",
     "from_opencv",
     "held_keys",
+    "import_path",
+    "import_points",
     "integrate",
     "keyframed_path",
     "load3d_path",

@@ -1,7 +1,9 @@
 """Camera axes of other programs, as one table. Inside wm_core every c2w is OpenCV; files convert at their edge.
 
-A row holds two rotations: `camera` takes OpenCV camera axes to the program's camera axes, `world` takes the
-program's world to a world with y down and z ahead. Then c2w_opencv = world @ c2w_program @ camera.
+A row holds two changes of axes: `camera` takes OpenCV camera axes to the program's camera axes, `world` takes the
+program's world to a world with y down and z ahead. Then c2w_opencv = world @ c2w_program @ camera. Both are rotations
+where the program is right-handed like OpenCV, and both mirror (determinant -1) where it is left-handed, so that a
+rotation stays a rotation either way. The length of the unit is no part of a row.
 """
 
 from __future__ import annotations
@@ -18,11 +20,14 @@ Rows = tuple[tuple[int, int, int], ...]
 _SAME: Rows = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
 _FLIP_Y_Z: Rows = ((1, 0, 0), (0, -1, 0), (0, 0, -1))
 _Z_UP_TO_Y_DOWN: Rows = ((1, 0, 0), (0, 0, -1), (0, 1, 0))
+_FLIP_Y: Rows = ((1, 0, 0), (0, -1, 0), (0, 0, 1))
+_TO_X_AHEAD_Z_UP: Rows = ((0, 0, 1), (1, 0, 0), (0, -1, 0))
+_FROM_X_AHEAD_Z_UP: Rows = ((0, 1, 0), (0, 0, -1), (1, 0, 0))
 
 
 @dataclass(frozen=True)
 class Convention:
-    """How a program's camera and world axes relate to OpenCV's."""
+    """How a program's camera and world axes relate to OpenCV's; `camera` and `world` have the same determinant."""
 
     name: str
     camera: Rows
@@ -35,6 +40,8 @@ CONVENTIONS = {
         Convention("opencv", _SAME, _SAME),
         Convention("opengl", _FLIP_Y_Z, _FLIP_Y_Z),  # camera looks along -z, y up, in a y-up world
         Convention("blender", _FLIP_Y_Z, _Z_UP_TO_Y_DOWN),  # the same camera in a z-up world, y ahead
+        Convention("unreal", _TO_X_AHEAD_Z_UP, _FROM_X_AHEAD_Z_UP),  # left-handed: x ahead, y right, z up; centimetres
+        Convention("unity", _FLIP_Y, _FLIP_Y),  # left-handed: x right, y up, z ahead, as transform.localToWorldMatrix
     )
 }
 
