@@ -3,6 +3,7 @@
 from . import (
     camera,
     camera_edit,
+    camera_files,
     camera_import,
     camera_overlay,
     compare,
@@ -28,6 +29,7 @@ _FILES = (
     text,
     camera,
     camera_import,
+    camera_files,
     camera_edit,
     intrinsics,
     camera_overlay,

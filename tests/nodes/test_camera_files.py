@@ -1,0 +1,106 @@
+"""Load and Save Camera: what is saved is offered and loaded again, whatever the program; nothing lies outside the folders."""
+
+import numpy as np
+import pytest
+from test_conditioning import call, from_actions, nodes, picture  # noqa: F401
+
+SIZE = (64, 96)
+
+
+@pytest.fixture
+def camera(nodes):  # noqa: F811
+    return from_actions(nodes, "w-8,dw-8", fov=70.0, image=picture(*SIZE))
+
+
+@pytest.fixture
+def files(nodes, host_folders):  # noqa: F811
+    return nodes.camera_files
+
+
+@pytest.fixture
+def errors(pack):
+    from sana_wm_pack.wm_core import errors
+
+    return errors
+
+
+def load(files, name, **options):
+    assert files.SanaWMCameraLoad.validate_inputs(name) is True
+    return call(files.SanaWMCameraLoad, name, **options)[0]
+
+
+def save(files, camera, host_folders, **options):
+    """Saved, and the name under which it is offered."""
+    (path,) = call(files.SanaWMCameraSave, camera, **options)
+    name = "output/" + path.removeprefix(str(host_folders / "output") + "/")
+    assert name in files.camera_files()
+    return name
+
+
+FORMATS = ["sana-wm", "npy", "npz", "tum", "kitti", "realestate10k", "nerfstudio", "colmap-binary", "colmap-text"]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_is_offered_again_and_gives_the_same_way(files, camera, host_folders, name):
+    saved = save(files, camera, host_folders, format=name)
+    found = load(files, saved, image=picture(*SIZE), fov=70.0 if name in ("npy", "tum", "kitti") else 0.0)
+    np.testing.assert_allclose(found.c2w, camera.c2w, atol=2e-6)
+    np.testing.assert_allclose(found.intrinsics, camera.intrinsics, rtol=1e-5)
+    assert (found.size, found.frames) == (SIZE, 17) and found.fps == pytest.approx(16)
+
+
+def test_the_own_format_keeps_where_it_came_from(files, camera, host_folders):
+    found = load(files, save(files, camera, host_folders))
+    assert found.provenance.actions == "w-8,dw-8" and found.provenance.intrinsics_source == "field of view"
+
+
+def test_axes_and_units_of_another_program_are_undone(files, camera, host_folders):
+    asked = {"convention": "unreal", "matrices": "w2c", "metres": 0.01}
+    saved = save(files, camera, host_folders, format="npz", **asked)
+    np.testing.assert_allclose(load(files, saved, **asked).c2w, camera.c2w, atol=1e-5)
+    wrong = load(files, saved, **{**asked, "convention": "auto"})
+    assert np.abs(wrong.c2w - camera.c2w).max() > 0.1
+
+
+def test_a_path_begins_at_its_first_camera_and_says_what_was_done(files, camera, nodes, host_folders):  # noqa: F811
+    from sana_wm_pack.wm_core.camera import export_path, reshaping
+
+    moved = reshaping.rebased(camera, 8)
+    export_path(moved, host_folders / "input" / "shot.npz")
+    path, told = call(files.SanaWMCameraLoad, "shot.npz")
+    np.testing.assert_allclose(path.c2w, camera.c2w, atol=2e-6)
+    assert told.startswith("forward") and "relative to the first frame" in told
+
+
+def test_keyframes_and_a_second_file_of_intrinsics_are_read(files, camera, host_folders):
+    from sana_wm_pack.wm_core.camera import Key, Keyframes, write_keyframes
+
+    document = write_keyframes(Keyframes((Key(0, fov=60), Key(8, (0, 0, 2), fov=60)), 9, SIZE))
+    (host_folders / "input" / "shot.json").write_text(document)
+    assert load(files, "shot.json").c2w[-1, 2, 3] == pytest.approx(2)
+    np.save(host_folders / "input" / "pose.npy", camera.c2w)
+    np.save(host_folders / "input" / "lens.npy", np.array((90.0, 90.0, 48.0, 32.0)))
+    found = load(files, "pose.npy", intrinsics="lens.npy", image=picture(*SIZE))
+    np.testing.assert_array_equal(found.intrinsics[5], (90, 90, 48, 32))
+
+
+def test_what_is_not_there_and_what_lies_outside_is_named_before_the_run(files, errors, host_folders, camera):
+    for name in ("gone.npz", "../secret.npz", "output/../../secret.npz"):
+        (host_folders.parent / "secret.npz").write_bytes(b"PK")
+        message = files.SanaWMCameraLoad.validate_inputs(name)
+        assert message.startswith(f"camera file {name!r} is not in the input or output folder")
+        with pytest.raises(errors.CameraError, match="not in the input or output folder"):
+            call(files.SanaWMCameraLoad, name)
+    with pytest.raises(errors.CameraError, match="always OpenCV c2w in metres"):
+        call(files.SanaWMCameraSave, camera, metres=0.01)
+    (host_folders / "input" / "broken.npz").write_bytes(b"PK\3\4 no archive")
+    with pytest.raises(errors.CameraError, match="broken.npz is not a whole .npz archive"):
+        load(files, "broken.npz")
+
+
+def test_a_changed_file_is_read_again(files, camera, host_folders):
+    saved = save(files, camera, host_folders, format="colmap-text")
+    before = files.SanaWMCameraLoad.fingerprint_inputs(saved)
+    images = host_folders / saved / "images.txt"
+    images.write_text(images.read_text() + "\n")
+    assert files.SanaWMCameraLoad.fingerprint_inputs(saved) != before
