@@ -1,20 +1,10 @@
-"""Camera nodes: write a path as key presses or take a preset, and see it before waiting for a video."""
+"""Camera nodes that make a path: of key presses, or of a preset."""
 
 from __future__ import annotations
 
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 
-from ..wm_core.camera import (
-    DIALECTS,
-    EASINGS,
-    PRESETS,
-    actions_to_path,
-    describe,
-    preflight,
-    preset_path,
-    preview_picture,
-)
-from .bridge import image_of, picture_of, say
+from ..wm_core.camera import DIALECTS, EASINGS, PRESETS, actions_to_path, preset_path
 from .compat import advanced
 from .types import Camera
 
@@ -165,59 +155,4 @@ class SanaWMCameraPreset(io.ComfyNode):
         return io.NodeOutput(path)
 
 
-class SanaWMCameraPreview(io.ComfyNode):
-    @classmethod
-    def define_schema(cls):
-        return io.Schema(
-            node_id="SanaWMCameraPreview",
-            display_name="SANA-WM Camera Preview",
-            category=CATEGORY,
-            description="The path from above and from the side, its speed and field of view, and what it does in words. "
-            "Costs nothing: look before you wait for a video.",
-            inputs=[
-                Camera.Input("camera"),
-                io.Image.Input("image", optional=True, tooltip="The first frame, shown beside the path."),
-            ],
-            outputs=[io.Image.Output(display_name="image"), io.String.Output(display_name="summary")],
-            is_output_node=True,
-        )
-
-    @classmethod
-    def execute(cls, camera, image=None):
-        card = image_of(preview_picture(camera, picture=None if image is None else picture_of(image)))
-        return io.NodeOutput(card, describe(camera), ui=ui.PreviewImage(card, cls=cls))
-
-
-class SanaWMCameraPreflight(io.ComfyNode):
-    @classmethod
-    def define_schema(cls):
-        return io.Schema(
-            node_id="SanaWMCameraPreflight",
-            display_name="SANA-WM Camera Preflight",
-            category=CATEGORY,
-            description="What a path will ask of the model, before you wait: speeds and turns beside those of known paths, "
-            "pitch, field of view, frame counts, what the first second shows, where it comes back. Costs nothing.",
-            inputs=[
-                Camera.Input("camera"),
-                io.Image.Input("image", optional=True, tooltip="The first frame, shown beside the path."),
-            ],
-            outputs=[
-                Camera.Output(display_name="camera"),
-                io.String.Output(display_name="report"),
-                io.Image.Output(display_name="picture"),
-                io.Int.Output(display_name="warnings", tooltip="How many."),
-            ],
-            hidden=[io.Hidden.unique_id],
-            is_output_node=True,
-        )
-
-    @classmethod
-    def execute(cls, camera, image=None):
-        found = preflight(camera)
-        card = image_of(preview_picture(camera, picture=None if image is None else picture_of(image)))
-        say(found.text, cls.hidden.unique_id)
-        shown = {**ui.PreviewImage(card, cls=cls).as_dict(), **ui.PreviewText(found.text).as_dict()}
-        return io.NodeOutput(camera, found.text, card, len(found.warnings), ui=shown)
-
-
-NODES = [SanaWMCameraFromActions, SanaWMCameraPreset, SanaWMCameraPreview, SanaWMCameraPreflight]
+NODES = [SanaWMCameraFromActions, SanaWMCameraPreset]

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from test_conditioning import call, from_actions, nodes, picture  # noqa: F401
 
 
@@ -66,8 +67,24 @@ def test_joined_cameras_go_on_from_where_the_one_before_stopped(nodes):  # noqa:
 
 def test_preflight_passes_the_camera_on_and_counts_its_warnings(nodes):  # noqa: F811
     camera = from_actions(nodes, "w-32", fov=70.0, image=picture(64, 96))
-    same, report, card, warnings = call(nodes.camera.SanaWMCameraPreflight, camera, picture(64, 96))
+    same, report, card, warnings = call(nodes.camera_preview.SanaWMCameraPreflight, camera, picture(64, 96))
     assert same is camera and warnings == 0 and "first second: forward" in report
     assert card.shape == (1, 576, 1024, 3) and 0 <= card.min() < card.max() <= 1
-    _, report, _, warnings = call(nodes.camera.SanaWMCameraPreflight, from_actions(nodes, translation_speed=0.5))
+    _, report, _, warnings = call(
+        nodes.camera_preview.SanaWMCameraPreflight, from_actions(nodes, translation_speed=0.5)
+    )
     assert warnings == 2 and "0.5 m a frame" in report and "is a guess" in report
+
+
+def test_preflight_finds_a_wall_in_a_depth_map_of_either_kind(nodes):  # noqa: F811
+    node, camera = nodes.camera_preview.SanaWMCameraPreflight, from_actions(nodes, "w-32", fov=70.0)  # 1.6 m ahead
+    metres = torch.full((1, 44, 80, 3), 9.0)
+    metres[:, :, 30:50] = 1.0
+    assert "1.0 m ahead" in call(node, camera, depth=metres, depth_values="metres")[1]
+    shown = torch.zeros(1, 44, 80, 3)
+    shown[:, :, 30:50] = 1.0
+    found = call(node, camera, depth=shown, nearest=1.2, farthest=40.0)
+    assert "1.2 m ahead" in found[1] and found[3] == 1
+    assert call(node, camera, depth=torch.zeros(1, 44, 80, 3))[3] == 0
+    with pytest.raises(ValueError, match="nearest must be below farthest"):
+        call(node, camera, depth=shown, nearest=9.0, farthest=3.0)

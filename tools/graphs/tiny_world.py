@@ -33,7 +33,7 @@ REFINER_TEXT = """### The film once more, refined
 
 The real second stage is LTX-2 with 13 billion parameters and makes a draft watchable; its template is
 **refine_and_compare**. This one has 0.8 million, of the same class and run block by block in the same way, and can only
-show how it is done: it brings a film a little nearer to the truth, by a tenth of a decibel or two, and makes nothing sharp.
+show how it is done: it brings a film nearer to the truth by less than a tenth of a decibel, and makes nothing sharp.
 
 It was trained to start at **start_sigma** 0.1. More noise hides more of the draft than it can find again; try 0.4.
 
