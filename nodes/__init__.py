@@ -2,6 +2,7 @@
 
 from . import (
     camera,
+    camera_convert,
     camera_edit,
     camera_files,
     camera_import,
@@ -34,6 +35,7 @@ _FILES = (
     camera_files,
     camera_edit,
     intrinsics,
+    camera_convert,
     camera_overlay,
     conditioning,
     continue_clip,

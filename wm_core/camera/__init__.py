@@ -31,6 +31,7 @@ from .revisits import Revisit, find_revisits
 from .rotation import angle_between, relative_to_first, rigid_inverse
 from .trajectories import EASINGS, PRESETS, preset_path
 from .translation import Translation, translated
+from .wan import wan_embedding
 
 __all__ = [
     "CONVENTIONS",
@@ -95,5 +96,6 @@ __all__ = [
     "save_path",
     "to_opencv",
     "translated",
+    "wan_embedding",
     "write_keyframes",
 ]
