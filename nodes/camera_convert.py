@@ -20,8 +20,8 @@ class SanaWMCameraToWan(io.ComfyNode):
             description="The same camera for Wan's camera models: connect it to Wan Camera Image to Video.",
             inputs=[
                 Camera.Input("camera", tooltip="Of 4k + 1 frames, such as 81."),
-                io.Int.Input("width", default=832, min=16, max=16384, step=16),
-                io.Int.Input("height", default=480, min=16, max=16384, step=16),
+                io.Int.Input("width", default=832, min=16, max=16384, step=16, tooltip="Of Wan's video, pixels."),
+                io.Int.Input("height", default=480, min=16, max=16384, step=16, tooltip="Of Wan's video, pixels."),
             ],
             outputs=[
                 io.WanCameraEmbedding.Output(display_name="camera_embedding"),

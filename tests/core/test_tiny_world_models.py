@@ -14,7 +14,7 @@ from tools.tiny_world.camera_scores import (
     likeness,
     wanted_clips,
 )
-from tools.tiny_world.files import MODELS, REFINER, TEXT, WORLDS
+from tools.tiny_world.files import MODELS, TEXT, WORLDS
 from tools.tiny_world.measure import STREAMING, makers
 from tools.tiny_world.settings import load_settings
 from tools.tiny_world.text import encode_captions
@@ -73,10 +73,11 @@ def test_clips_are_nearest_to_their_own_commands(all_scores, name):
     assert obeys(found), found.likeness.round(1)
 
 
-@pytest.mark.skipif(not (MODELS / REFINER).is_file(), reason="no refiner ships yet: MODEL_CARD.md says why")
 @pytest.mark.parametrize("name", (DENSE, STREAMING))
-def test_the_refiner_brings_clips_nearer_to_the_truth(all_scores, name):
-    draft, refined = all_scores(name), all_scores(f"{name}, refined")
+def test_the_refiner_brings_clips_nearer_to_the_truth(all_makers, name):
+    """Of more clips than the other tests: it gains little, and in eight clips of one scene it may not gain in two."""
+    more = held_out_scenes(2 * SCENES, SIZE)
+    draft, refined = (camera_scores(all_makers[n], more, SIZE, prompt_of) for n in (name, f"{name}, refined"))
     print(f"{draft.own.mean():.2f} -> {refined.own.mean():.2f} dB, nearer {(refined.own > draft.own).mean():.2f}")
     assert (refined.own > draft.own).mean() >= 0.8
     assert obeys(refined)
