@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from wm_core.camera import actions_to_path, describe, measure, path_plan, preset_path, preview_picture
+from wm_core.camera import actions_to_path, describe, measure, path_plan, preset_path, preview_picture, reshaping
 from wm_core.camera.canvas import BACKGROUND, WARNING, Canvas
 from wm_core.camera.views import time_colour
 from wm_core.errors import ShapeError
@@ -130,3 +130,11 @@ def test_short_twitches_are_told_as_part_of_the_longer_move():
 
 def test_net_yaw_counts_whole_turns():
     assert measure(made("d-700")).yaw_deg[-1] == pytest.approx(420, abs=1e-3)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_would_be_told_as_nothing_is_not_told(seed):
+    """A hand sways by tenths of a degree and millimetres, back and forth."""
+    path = reshaping.shaken(preset_path("pan-right", frames=97, size=(704, 1280)), seed, degrees=0.3, metres=0.004)
+    sentence = describe(path)
+    assert "right" in sentence and " 0 degrees" not in sentence and " 0.0 m" not in sentence, sentence

@@ -17,6 +17,7 @@ MAX_PHASES = 6
 SHORTEST_PHASE_S = 0.4
 FAINT = 0.15  # share of a path's peak speed (or turning rate) below which a motion is not told
 FLOOR = np.array([0.01, 0.01, 0.01, 0.2, 0.2])  # metres or degrees per second
+SHOWN_M, SHOWN_DEG = 0.05, 0.5  # less would be told as 0
 
 Run = tuple[int, int, NDArray]  # first frame, frame after the last, signs (5,)
 
@@ -34,7 +35,8 @@ def describe(path: CameraPath) -> str:
     phases = _phases(_signs(rates), max(2, round(SHORTEST_PHASE_S * path.fps)))
     told = [_tell(rates[a:b].sum(0) / path.fps, signs, (b - a) / path.fps) for a, b, signs in phases]
     if len(told) > MAX_PHASES:
-        told[MAX_PHASES:] = [f"{len(told) - MAX_PHASES} more moves"]
+        more = len(told) - MAX_PHASES
+        told[MAX_PHASES:] = [f"{more} more move{'s' if more > 1 else ''}"]
     return ", then ".join(told)
 
 
@@ -87,9 +89,14 @@ def _frames(run: Run) -> int:
 
 
 def _tell(total: NDArray, signs: NDArray, seconds: float) -> str:
-    moves = [f"{_MOVES[int(s < 0)][n]} {abs(total[n]):.1f} m" for n, s in enumerate(signs[:3]) if s]
+    size = np.abs(total)
+    moves = [f"{_MOVES[int(s < 0)][n]} {size[n]:.1f} m" for n, s in enumerate(signs[:3]) if s and size[n] >= SHOWN_M]
     words = _TURNING if moves else _TURNS
-    turns = [f"{words[n][int(s < 0)]} {abs(total[3 + n]):.0f} degrees" for n, s in enumerate(signs[3:]) if s]
+    turns = [
+        f"{words[n][int(s < 0)]} {size[3 + n]:.0f} degrees"
+        for n, s in enumerate(signs[3:])
+        if s and size[3 + n] >= SHOWN_DEG
+    ]
     if not moves and not turns:
         return f"still for {seconds:.1f} s"
     moved = " and ".join(moves)
