@@ -14,12 +14,15 @@ from ..wm_core.camera import (
     CameraPath,
     describe,
     export_path,
+    gltf_path,
     import_path,
     keyframed_path,
     load_path,
     read_keyframes,
+    reshaping,
     save_path,
 )
+from ..wm_core.camera.exchange.gltf import SUFFIXES as SCENES
 from ..wm_core.camera.keyframe_document import FORMAT as KEYFRAMES
 from ..wm_core.camera.keyframe_document import MAX_TEXT
 from ..wm_core.errors import CameraError
@@ -29,9 +32,7 @@ from .compat import advanced, check_choice
 from .types import Camera
 
 AUTO, OWN = "auto", "sana-wm"
-SUFFIXES = tuple(
-    sorted({".safetensors", *(name for row in FORMATS.values() if not row.is_folder for name in row.names)})
-)
+SUFFIXES = (".safetensors", *SCENES, *{name for row in FORMATS.values() if not row.is_folder for name in row.names})
 MODEL_FILES = {row.names[-1] for row in FORMATS.values() if row.is_folder}  # what tells a folder that is a camera
 SUBFOLDER = "cameras"
 
@@ -125,6 +126,11 @@ class SanaWMCameraLoad(io.ComfyNode):
             raise CameraError(checked)
         place = _place_of(file)
         path = _own(place) if format == AUTO else None
+        size = None if image is None else tuple(image.shape[1:3])
+        if format == AUTO and place.suffix.lower() in SCENES:
+            path = _of_scene(
+                place, size, fps, metres, is_usual=(convention, matrices, transposed) == (AUTO, AUTO, False)
+            )
         if path is None:
             path = import_path(
                 place,
@@ -133,7 +139,7 @@ class SanaWMCameraLoad(io.ComfyNode):
                 matrices=None if matrices == AUTO else matrices,
                 metres=metres,
                 transposed=transposed,
-                size=None if image is None else tuple(image.shape[1:3]),
+                size=size,
                 fps=fps or None,
                 intrinsics=str(_place_of(intrinsics)) if intrinsics else None,
                 fov_deg=fov or None,
@@ -255,6 +261,14 @@ def _own(place: Path) -> CameraPath | None:
         return None
     text = place.read_bytes().decode("utf-8", "replace")
     return keyframed_path(read_keyframes(text)) if f'"{KEYFRAMES}"' in text[:1000] else None
+
+
+def _of_scene(place: Path, size: tuple[int, int] | None, fps: float, metres: float, *, is_usual: bool) -> CameraPath:
+    """The first camera of a glTF scene, whose axes are those of the format."""
+    if not is_usual:
+        raise CameraError(f"{place.name} is glTF, which has one convention; leave convention, matrices and transposed")
+    path = gltf_path(place, fps=fps or 16.0, size=size)
+    return path if metres == 1 else reshaping.scaled(path, metres)
 
 
 def _combo(name: str, options: list[str], tooltip: str) -> io.Input:

@@ -1,5 +1,8 @@
 """Load and Save Camera: what is saved is offered and loaded again, whatever the program; nothing lies outside the folders."""
 
+import base64
+import json
+
 import numpy as np
 import pytest
 from test_conditioning import call, from_actions, nodes, picture  # noqa: F401
@@ -82,6 +85,28 @@ def test_keyframes_and_a_second_file_of_intrinsics_are_read(files, camera, host_
     np.save(host_folders / "input" / "lens.npy", np.array((90.0, 90.0, 48.0, 32.0)))
     found = load(files, "pose.npy", intrinsics="lens.npy", image=picture(*SIZE))
     np.testing.assert_array_equal(found.intrinsics[5], (90, 90, 48, 32))
+
+
+def test_the_camera_of_a_scene_is_read_at_the_rate_that_is_asked_for(files, errors, host_folders):
+    scene = {"nodes": [{"camera": 0}], "cameras": [{"type": "perspective", "perspective": {"yfov": 0.8}}]}
+    scene |= {"animations": [{"channels": [{"sampler": 0, "target": {"node": 0, "path": "translation"}}]}]}
+    scene["animations"][0]["samplers"] = [{"input": 0, "output": 1}]
+    scene["accessors"] = [
+        {"bufferView": 0, "componentType": 5126, "count": 2, "type": kind, "byteOffset": at}
+        for kind, at in (("SCALAR", 0), ("VEC3", 8))
+    ]
+    numbers = np.array((0, 1, 0, 0, 0, 0, 0, -4), "<f4").tobytes()
+    scene |= {
+        "bufferViews": [{"buffer": 0}],
+        "buffers": [{"uri": "data:;base64," + base64.b64encode(numbers).decode()}],
+    }
+    (host_folders / "input" / "shot.gltf").write_text(json.dumps(scene))
+    assert "shot.gltf" in files.camera_files()
+    found = load(files, "shot.gltf", fps=8.0, metres=0.5, image=picture(*SIZE))
+    assert (found.frames, found.fps, found.size) == (9, 8.0, SIZE)
+    np.testing.assert_allclose(found.c2w[-1, :3, 3], (0, 0, 2), atol=1e-6)
+    with pytest.raises(errors.CameraError, match="shot.gltf is glTF, which has one convention"):
+        load(files, "shot.gltf", convention="unreal")
 
 
 def test_what_is_not_there_and_what_lies_outside_is_named_before_the_run(files, errors, host_folders, camera):

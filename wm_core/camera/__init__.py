@@ -14,7 +14,7 @@ from .actions import (
 )
 from .conditions import CameraConditions, build_conditions
 from .conventions import CONVENTIONS, from_opencv, to_opencv
-from .exchange import FORMATS, Format, Points, export_path, import_path, import_points
+from .exchange import FORMATS, Format, Points, export_path, gltf_path, import_path, import_points
 from .formats import load_path, save_path
 from .frame_overlay import Layers, held_keys, overlaid
 from .intrinsics import Crop, choose_intrinsics, field_of_view_deg, fit_crop, from_fov, resample_intrinsics
@@ -71,6 +71,7 @@ __all__ = [
     "from_focal_length",
     "from_fov",
     "from_opencv",
+    "gltf_path",
     "held_keys",
     "import_path",
     "import_points",
