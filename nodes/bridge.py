@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from pathlib import Path
 
 import comfy.model_management as management
 import comfy.utils
@@ -38,6 +39,18 @@ def picture_of(image: Tensor) -> np.ndarray:
     if image.ndim != 4 or image.shape[-1] < 3:
         raise ShapeError(f"image must be (batch, height, width, 3), got {tuple(image.shape)}")
     return (image[0, ..., :3].clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+
+
+def path_inside(folder: str | Path, name: str) -> Path | None:
+    """Where a name from a widget lies below a folder, there or not; None if it points out of it."""
+    root = Path(folder).resolve()
+    path = (root / name).resolve()
+    return path if path.is_relative_to(root) else None
+
+
+def depth_of(image: Tensor) -> np.ndarray:
+    """The first picture of an IMAGE as one number for each pixel, (h, w) float32, whatever it is of."""
+    return image[0].float().mean(-1).cpu().numpy()
 
 
 def image_of(picture: np.ndarray) -> Tensor:

@@ -6,10 +6,10 @@ from comfy_api.latest import io
 
 from ..wm_core.camera import DIALECTS, EASINGS, PRESETS, actions_to_path, preset_path
 from .compat import advanced
+from .load import AUTO
 from .types import Camera
 
 DEFAULT_SIZE = (704, 1280)
-AUTO = "auto"
 CATEGORY = "SANA-WM/camera"
 
 
@@ -34,6 +34,7 @@ def _view_inputs() -> list[io.Input]:
 
 
 def picture_size(image) -> tuple[int, int]:
+    """(h, w) pixels of an IMAGE, or the released size where there is none."""
     return DEFAULT_SIZE if image is None else tuple(image.shape[1:3])
 
 

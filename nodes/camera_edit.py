@@ -88,7 +88,7 @@ class SanaWMCameraEdit(io.ComfyNode):
             (scale != 1, lambda p: reshaping.scaled(p, scale)),
             (mirror, reshaping.mirrored),
             (on_ground, reshaping.on_ground),
-            (bool(look_at.strip()), lambda p: reshaping.looking_at(reshaping.rebased(p), _point(look_at))),
+            (bool(look_at.strip()), lambda p: reshaping.looking_at(p.relative_to_first(), _point(look_at))),
             (hold_start > 0, lambda p: retiming.held(p, 0, hold_start)),
             (hold_end > 0, lambda p: retiming.held(p, -1, hold_end)),
             (close > 0, lambda p: retiming.closed(p, close)),

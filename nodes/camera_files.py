@@ -26,12 +26,13 @@ from ..wm_core.camera.exchange.gltf import SUFFIXES as SCENES
 from ..wm_core.camera.keyframe_document import FORMAT as KEYFRAMES
 from ..wm_core.camera.keyframe_document import MAX_TEXT
 from ..wm_core.errors import CameraError
-from .bridge import say
+from .bridge import path_inside, say
 from .camera import CATEGORY
 from .compat import advanced, check_choice
+from .load import AUTO
 from .types import Camera
 
-AUTO, OWN = "auto", "sana-wm"
+OWN = "sana-wm"
 SUFFIXES = (".safetensors", *SCENES, *{name for row in FORMATS.values() if not row.is_folder for name in row.names})
 MODEL_FILES = {row.names[-1] for row in FORMATS.values() if row.is_folder}  # what tells a folder that is a camera
 SUBFOLDER = "cameras"
@@ -242,9 +243,8 @@ def _place_of(name: str) -> Path | None:
     inside, root = (name[7:], folder_paths.get_output_directory()) if name.startswith("output/") else (
         name, folder_paths.get_input_directory(),
     )  # fmt: skip
-    root = Path(root).resolve()
-    place = (root / inside).resolve()
-    return place if place.is_relative_to(root) and place.exists() else None
+    place = path_inside(root, inside)
+    return place if place is not None and place.exists() else None
 
 
 def _written(name: str) -> tuple:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import comfy.model_management as management
-import comfy.utils
-import torch
 from comfy_api.latest import io
 
 from ..wm_core.camera import Layers, overlaid
 from ..wm_core.errors import ShapeError
+from .bridge import collected, picture_of
 from .camera import CATEGORY
 from .types import Camera
 
@@ -39,13 +37,9 @@ class SanaWMCameraOverlay(io.ComfyNode):
             raise ShapeError(
                 f"the film has {len(images)} frames, its camera {camera.frames}; connect the camera that it was made with"
             )
-        progress, drawn = comfy.utils.ProgressBar(len(images)), torch.empty_like(images[..., :3])
-        pictures = ((frame[..., :3].clamp(0, 1) * 255).round().byte().cpu().numpy() for frame in images)
-        for number, frame in enumerate(overlaid(pictures, camera, Layers(way, keys, horizon))):
-            management.throw_exception_if_processing_interrupted()
-            drawn[number] = torch.from_numpy(frame).to(drawn) / 255
-            progress.update(1)
-        return io.NodeOutput(drawn)
+        pictures = (picture_of(frame[None]) for frame in images)
+        drawn = overlaid(pictures, camera, Layers(way, keys, horizon))
+        return io.NodeOutput(collected(drawn, len(images), tuple(images.shape[1:3])))
 
 
 NODES = [SanaWMCameraOverlay]

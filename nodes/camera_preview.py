@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ..wm_core.camera import describe, preflight, preview_picture
 from ..wm_core.errors import CameraError
-from .bridge import image_of, picture_of, say
+from .bridge import depth_of, image_of, picture_of, say
 from .camera import CATEGORY
 from .compat import advanced, check_choice
 from .types import Camera
@@ -96,7 +96,7 @@ def _metres(name: str, default: float, tooltip: str) -> io.Input:
 
 def _depth_of(image, values: str, nearest: float, farthest: float) -> NDArray:
     """Metres (h, w) of the first picture of an IMAGE. A shown depth map is linear in 1 / depth, as such maps are made."""
-    depth = image[0].float().mean(-1).cpu().numpy()
+    depth = depth_of(image)
     if values == DEPTHS[1]:
         return depth
     if not nearest < farthest:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..wm_core.camera import CameraPath, field_of_view_deg, from_focal_length, from_fov, read_photo
 from ..wm_core.camera.preflight import LEAST_FOV_DEG, MOST_FOV_DEG
 from ..wm_core.errors import CameraError
-from .bridge import say
+from .bridge import path_inside, say
 from .camera import CATEGORY
 from .compat import check_choice
 from .types import Camera
@@ -117,9 +117,8 @@ def _input_files() -> list[str]:
 
 def _path_of(photo: str) -> Path:
     """Where the photo lies; CameraError outside of the input folder."""
-    folder = Path(folder_paths.get_input_directory()).resolve()
-    path = (folder / photo).resolve()
-    if not path.is_relative_to(folder):
+    path = path_inside(folder_paths.get_input_directory(), photo)
+    if path is None:
         raise CameraError(f"photo must lie in the input folder, got {photo!r:.80}; put it there and refresh (press R)")
     return path
 

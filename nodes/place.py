@@ -17,6 +17,7 @@ from comfy_api.latest import io, ui
 
 from ..wm_core.errors import StorageError
 from ..wm_core.rollout import DRAFT
+from .bridge import path_inside
 
 
 @dataclass(frozen=True)
@@ -107,10 +108,8 @@ def all_places() -> list[str]:
 
 def place_below_output(name: str) -> Place | None:
     """The rollout of a path that all_places gave, None if there is none (any more)."""
-    output = Path(folder_paths.get_output_directory())
-    folder = (output / name).resolve()
-    is_inside = folder.is_relative_to(output.resolve())
-    return Place(folder) if is_inside and Place(folder).has_begun else None
+    folder = path_inside(folder_paths.get_output_directory(), name)
+    return Place(folder) if folder is not None and Place(folder).has_begun else None
 
 
 def unfinished(prefix: str, kind: Kind = SESSION) -> list[tuple[str, int]]:

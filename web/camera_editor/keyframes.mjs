@@ -39,11 +39,12 @@ const cross = (a, b) => [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a
 export function keyframedPath(given) {
   const document = { ...DOCUMENT, ...given, keys: given.keys.map((key) => ({ ...KEY, ...key })) };
   const frames = Array.from({ length: document.frames }, (_, frame) => frame);
-  const place = document.timing === "even" ? evenly(document) : placed(document);
+  const centre = centring(document);
+  const place = document.timing === "even" ? evenly(document, centre) : placed(document);
   const turn = turning(document);
   return frames.map((frame) => {
     const at = place(clamp(frame, document.keys[0].frame, document.keys.at(-1).frame));
-    const position = centre(document, at);
+    const position = centre(at);
     return { position, turn: turn(at, position), fov: between(document.keys, at, (key) => [key.fov])[0] };
   });
 }
@@ -60,11 +61,10 @@ function placed({ keys }) {
 }
 
 /** Frame -> place, in equal steps in metres from the first key to the last. */
-function evenly(document) {
-  const { keys } = document;
+function evenly({ keys }, centre) {
   if (keys.length === 1) return () => 0;
   const fine = Array.from({ length: (keys.length - 1) * PIECES + 1 }, (_, i) => i / PIECES);
-  const points = fine.map((at) => centre(document, at));
+  const points = fine.map(centre);
   const reached = [0];
   for (let i = 1; i < fine.length; i++) {
     reached.push(reached[i - 1] + Math.hypot(...points[i].map((value, axis) => value - points[i - 1][axis])));
@@ -87,12 +87,16 @@ function between(keys, at, value) {
   return keys.length === 1 ? value(keys[0]) : mixed(value(keys[i]), value(keys[i + 1]), at - i);
 }
 
-function centre({ keys, positions }, at) {
-  if (positions === "linear" || keys.length === 1) return between(keys, at, (key) => key.position);
-  if (positions === "catmull-rom") return catmullRom(keys.map((key) => key.position), at);
-  const i = clamp(Math.floor(at), 0, keys.length - 2);
-  const [leaving, meeting] = [keys[i].leaves.map((v) => 3 * v), keys[i + 1].arrives.map((v) => -3 * v)];
-  return hermite(keys[i].position, keys[i + 1].position, leaving, meeting, at - i);
+/** Place -> position. */
+function centring({ keys, positions }) {
+  const points = keys.map((key) => key.position);
+  if (positions === "linear" || keys.length === 1) return (at) => between(keys, at, (key) => key.position);
+  if (positions === "catmull-rom") return (at) => catmullRom(points, at);
+  const [leaves, meets] = [keys.map((key) => key.leaves.map((v) => 3 * v)), keys.map((key) => key.arrives.map((v) => -3 * v))];
+  return (at) => {
+    const i = clamp(Math.floor(at), 0, keys.length - 2);
+    return hermite(points[i], points[i + 1], leaves[i], meets[i + 1], at - i);
+  };
 }
 
 /** (place, position) -> quaternion, looking at pivots where there are some. */
@@ -102,6 +106,7 @@ function turning({ keys, turns }) {
   const looked = (key) =>
     key.pivot ? looking(key.pivot.map((v, i) => v - key.position[i]), key.roll) : radians(anglesOf(key));
   const ends = continuous(keys.map(looked));
+  const angles = keys.map(anglesOf);
   const inAngles = turns === "angles" && !keys.some((key) => key.pivot);
   const way = turns === "squad" ? squad : piecewise;
   return (at, position) => {
@@ -112,7 +117,7 @@ function turning({ keys, turns }) {
       const roll = key.roll + (following.roll - key.roll) * (at - i);
       return looking(point.map((v, axis) => v - position[axis]), roll);
     }
-    return inAngles ? radians(catmullRom(keys.map(anglesOf), at)) : way(ends, at);
+    return inAngles ? radians(catmullRom(angles, at)) : way(ends, at);
   };
 }
 

@@ -123,7 +123,7 @@ class Canvas:
         return max(1, round(width * self._scale))
 
     def _font(self, size: float):
-        return _load_font(max(6, round(size * self._scale)))
+        return load_font(max(6, round(size * self._scale)))
 
     def _shorten(self, words: str, size: float, width: float) -> str:
         while words and self._length(words + "\u2026", size) > width:
@@ -135,7 +135,8 @@ class Canvas:
 
 
 @functools.cache
-def _load_font(pixels: int):
+def load_font(pixels: int):
+    """The host's font in that size; read once."""
     from PIL import ImageFont
 
     return ImageFont.load_default(size=pixels)

@@ -10,15 +10,16 @@ from numpy.typing import NDArray
 
 from ..errors import ShapeError
 from .actions import DEFAULT_DIALECT, DIALECTS, parse_actions
-from .canvas import Box, Canvas
-from .motion import Motion, measure
+from .canvas import Box, Canvas, load_font
+from .motion import measure
 from .narrate import frame_signs
 from .overlay import opening
 from .path import CameraPath
-from .views import TOP, draw_path, place_on_plan
+from .views import TOP, draw_path, places_on_plan
 
 _ROOM = 240  # design units that the picture's height counts
 _MAP, _MARGIN, _KEY = 76.0, 6.0, 13.0
+_PLAN = 240  # design units of the map itself
 _KEYS = {"w": (1, 0), "a": (0, 1), "s": (1, 1), "d": (2, 1), "i": (5, 0), "j": (4, 1), "k": (5, 1), "l": (6, 1)}
 _CONTROLS = ("forward", "strafe", None, "yaw", "pitch")  # as narrate orders its signs
 _SHADE, _LIGHT, _HORIZON = (20, 20, 22, 150), (255, 190, 70, 235), (255, 255, 255, 150)
@@ -33,21 +34,28 @@ class Layers:
     horizon: bool = True
 
 
+@dataclass(frozen=True, eq=False)
+class _Map:
+    """The way from above, (side, side, 3) uint8, and where on it the camera of each frame is, (f, 2) pixels x y."""
+
+    picture: NDArray
+    places: NDArray
+
+
 def overlaid(frames: Iterable[NDArray], path: CameraPath, layers: Layers = Layers()) -> Iterator[NDArray]:
     """Frames (h, w, 3) uint8, one for each camera of the path from its first on, with the layers drawn on them.
 
     ShapeError for more frames than cameras.
     """
-    motion, held = measure(path), held_keys(path)
-    chart = None
+    held, plan = held_keys(path), None
     for number, frame in enumerate(frames):
         if number >= path.frames:
             raise ShapeError(
                 f"the film has more frames than the camera's {path.frames}; give the camera that it was made with"
             )
-        if layers.way and chart is None:
-            chart = _chart(path, motion, frame.shape[0])
-        yield _drawn(frame, path, motion, number, held[number], layers, chart)
+        if layers.way and plan is None:
+            plan = _drawn_map(path, len(frame))
+        yield _drawn(frame, path, number, held[number], layers, plan)
 
 
 def held_keys(path: CameraPath) -> list[str]:
@@ -77,18 +85,16 @@ def horizon(path: CameraPath, frame: int, size: tuple[int, int]) -> NDArray | No
     return np.stack([x, y], 1) * scale
 
 
-def _chart(path: CameraPath, motion: Motion, height: int) -> tuple[NDArray, Box]:
-    """The map without the camera's place, and where on the picture it lies in design units."""
-    box = Box(0, 0, 240, 240)
-    unit = _MAP * height / _ROOM / 240
-    canvas = Canvas(round(240 * unit), round(240 * unit), unit)
+def _drawn_map(path: CameraPath, height: int) -> _Map:
+    """For pictures of that height in pixels."""
+    box, motion = Box(0, 0, _PLAN, _PLAN), measure(path)
+    side = round(_MAP * height / _ROOM)
+    canvas = Canvas(side, side, side / _PLAN)
     draw_path(canvas, box, TOP, motion, opening(path))
-    return canvas.finish(), box
+    return _Map(canvas.finish(), places_on_plan(box, TOP, motion) * side / _PLAN)
 
 
-def _drawn(
-    frame: NDArray, path: CameraPath, motion: Motion, number: int, keys: str, layers: Layers, chart: tuple | None
-) -> NDArray:
+def _drawn(frame: NDArray, path: CameraPath, number: int, keys: str, layers: Layers, plan: _Map | None) -> NDArray:
     from PIL import Image, ImageDraw
 
     picture = Image.fromarray(frame)
@@ -101,20 +107,17 @@ def _drawn(
             draw.line([tuple(point) for point in line.tolist()], fill=_HORIZON, width=max(1, round(unit)))
     if layers.keys:
         _draw_keys(draw, height, unit, keys)
-    if chart is not None:
-        drawn, box = chart
-        left, top = round(width - _MARGIN * unit - drawn.shape[1]), round(height - _MARGIN * unit - drawn.shape[0])
-        picture.paste(Image.fromarray(drawn), (left, top))
-        x, y = place_on_plan(box, TOP, motion, number) * (drawn.shape[0] / 240)
+    if plan is not None:
+        corner = np.array((width, height)) - round(_MARGIN * unit) - len(plan.picture)
+        picture.paste(Image.fromarray(plan.picture), tuple(corner.tolist()))
+        x, y = corner + plan.places[number]
         radius = max(2.0, 2.4 * unit)
-        draw.ellipse((left + x - radius, top + y - radius, left + x + radius, top + y + radius), fill=_LIGHT)
+        draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=_LIGHT)
     return np.array(picture)
 
 
 def _draw_keys(draw, height: int, unit: float, held: str) -> None:
-    from PIL import ImageFont
-
-    font = ImageFont.load_default(size=max(6, round(8 * unit)))
+    font = load_font(max(6, round(8 * unit)))
     top = height - (_MARGIN + 2 * _KEY) * unit
     for key, (column, row) in _KEYS.items():
         x, y = (_MARGIN + column * _KEY) * unit, top + row * _KEY * unit

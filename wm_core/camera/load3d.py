@@ -20,7 +20,6 @@ from .conventions import to_opencv
 from .intrinsics import MAX_FOV_DEG, MIN_FOV_DEG
 from .keyframes import Key, Keyframes, keyframed_path
 from .path import CameraPath
-from .reshaping import rebased
 from .rotation import angles_of, looking_rotation, rigid
 
 _UP_TO_DOWN = np.array((1.0, -1.0, -1.0))  # a y-up, z-behind vector in OpenCV's axes
@@ -61,7 +60,7 @@ def load3d_path(
         keys.append(Key(frame, tuple((camera.c2w[:3, 3] * metres).tolist()), yaw, pitch, roll, camera.fov_deg, easing))
     timing = "keys" if len(keys) < 3 else "even"
     path = keyframed_path(Keyframes(tuple(keys), frames, size, fps, timing=timing))
-    return rebased(path.noted(f"{len(cameras)} camera{'s' if len(cameras) > 1 else ''} of 3-D nodes"))
+    return path.noted(f"{len(cameras)} camera{'s' if len(cameras) > 1 else ''} of 3-D nodes").relative_to_first()
 
 
 def _read(number: int, camera: Mapping[str, Any], size: tuple[int, int], fov_deg: float | None) -> _Seen:

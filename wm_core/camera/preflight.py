@@ -71,7 +71,7 @@ def preflight(path: CameraPath, *, depth: NDArray | None = None) -> Preflight:
         *_view(path),
         *_lengths(path),
         *_returns(path, revisits),
-        *(() if depth is None else _collisions(path, depth)),
+        *(() if depth is None else _collisions(path, motion, depth)),
     ]
     return Preflight(_summary(path, motion), tuple(found), revisits)
 
@@ -150,11 +150,11 @@ def _returns(path: CameraPath, revisits: tuple[Revisit, ...]) -> list[Finding]:
     ]
 
 
-def _collisions(path: CameraPath, depth: NDArray) -> list[Finding]:
+def _collisions(path: CameraPath, motion: Motion, depth: NDArray) -> list[Finding]:
     """Cameras in or behind a surface of the first view. What the first camera does not see is not known."""
     if depth.ndim != 2 or not depth.size or not np.issubdtype(depth.dtype, np.floating):
         raise ShapeError(f"depth must be (h, w) floating metres of the first view, got {depth.shape} {depth.dtype}")
-    x, y, z = measure(path).centre.T
+    x, y, z = motion.centre.T
     h, w = depth.shape
     fx, fy, cx, cy = path.intrinsics[0].astype(np.float64)
     ahead = z > CLEARANCE_M

@@ -78,9 +78,9 @@ def draw_path(canvas: Canvas, box: Box, view: View, motion: Motion, opening: NDA
     _draw_ends(canvas, box, points, triangles)
 
 
-def place_on_plan(box: Box, view: View, motion: Motion, frame: int) -> NDArray:
-    """Where draw_path puts the camera of a frame, (2,) design units."""
-    return _fit(view, motion, box).points(motion.centre[frame])
+def places_on_plan(box: Box, view: View, motion: Motion) -> NDArray:
+    """Where draw_path puts the camera of each frame, (f, 2) design units."""
+    return _fit(view, motion, box).points(motion.centre)
 
 
 def draw_time_key(canvas: Canvas, left: float, y: float, seconds: float) -> None:

@@ -79,6 +79,7 @@ class _Scene:
         with open_source(file, MAX_BYTES) as (opened, _):
             data = opened.read()
         text, self.binary = _parts(data, file)
+        self._buffers: dict[int, bytes] = {}
         try:
             self.document = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -206,7 +207,13 @@ class _Scene:
         return values
 
     def _buffer(self, index: Any) -> bytes:
+        """The content of a buffer, unpacked once: every accessor asks for it."""
         buffer = self.item("buffers", index)
+        if index not in self._buffers:
+            self._buffers[index] = self._unpacked(buffer, index)
+        return self._buffers[index]
+
+    def _unpacked(self, buffer: dict, index: int) -> bytes:
         uri = buffer.get("uri")
         if uri is None and index == 0 and self.binary is not None:
             return self.binary
