@@ -42,7 +42,7 @@ class SanaWMCameraEdit(io.ComfyNode):
                     options=[KEEP, EVEN, *EASINGS],
                     default=KEEP,
                     tooltip="Speed along the way, in as many frames: constant speed makes equal steps, smooth starts and ends "
-                    "at rest, settle goes a little too far and comes back.",
+                    "at rest, settle arrives early and comes to rest at the end.",
                 ),
                 _count("frames", "Stretch the whole way to so many frames: faster or slower. 0: as many as it has."),
                 _number("smooth", "Seconds between the points that a smooth curve is laid through. 0: as it is."),

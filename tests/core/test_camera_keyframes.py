@@ -46,7 +46,7 @@ def test_the_path_is_each_key_at_its_frame_and_stands_still_outside(given_keys):
             @ pitch_rotation(np.radians(key.pitch))
             @ roll_rotation(np.radians(key.roll))
         )
-        np.testing.assert_allclose(path.c2w[key.frame, :3, 3], key.position, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(path.c2w[key.frame, :3, 3], key.position, rtol=0, atol=5e-7)
         np.testing.assert_allclose(path.c2w[key.frame, :3, :3], wanted, rtol=0, atol=1e-5)
         assert field_of_view_deg(path.intrinsics[key.frame], SIZE)[0] == pytest.approx(key.fov, abs=1e-3)
     first, last = given_keys.keys[0].frame, given_keys.keys[-1].frame
@@ -82,7 +82,7 @@ def test_a_bezier_without_handles_is_straight_and_with_thirds_it_is_the_spline()
     straight = keyframed_path(three(positions="linear"))
     plain = keyframed_path(three(positions="bezier")).c2w[:, :3, 3]
     along = np.cross(plain[:21], straight.c2w[20, :3, 3])
-    np.testing.assert_allclose(along, 0, atol=1e-5)
+    np.testing.assert_allclose(along, 0, atol=1e-6)
     points = np.array([key.position for key in three().keys])
     thirds = np.gradient(points, axis=0) / 3
     keys = tuple(replace(k, arrives=tuple(-t), leaves=tuple(t)) for k, t in zip(three().keys, thirds, strict=True))
@@ -126,7 +126,7 @@ def test_between_two_pivots_the_camera_looks_at_what_lies_between_them():
     path = keyframed_path(Keyframes(keys, 41, SIZE))
     point = np.linspace((0, 0, 5), (1, 0, 5), 41)
     seen = np.einsum("fji,fj->fi", path.c2w[:, :3, :3], point - path.c2w[:, :3, 3])
-    np.testing.assert_allclose(seen[:, :2] / seen[:, 2:], 0, atol=1e-5)
+    np.testing.assert_allclose(seen[:, :2] / seen[:, 2:], 0, atol=1e-6)
     with pytest.raises(CameraError, match="stands on the point"):
         keyframed_path(Keyframes((Key(0, pivot=(0, 1, 0)), Key(9)), 10, SIZE))
 

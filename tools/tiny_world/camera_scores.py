@@ -83,14 +83,14 @@ def camera_scores(
     shown = [command_path(MIRRORED[c] if swapped else c, size) for c in COMMANDS]
     rows = []
     for scene in scenes:
-        truth = _true_clips(scene, size) / np.float32(255)
+        truth = true_clips(scene, size) / np.float32(255)
         clips = make(wanted_clips(scene, shown, prompt_of(scene)))
         rows.append([[likeness(clip, other) for other in truth] for clip in clips])
     return CameraScores(np.array(rows))
 
 
 @lru_cache(maxsize=16)
-def _true_clips(scene: Scene, size: tuple[int, int]) -> NDArray:
+def true_clips(scene: Scene, size: tuple[int, int]) -> NDArray:
     """What all eight commands would really show, (8, f, h, w, 3) uint8: the same for every model that is measured."""
     paths = [command_path(c, size) for c in COMMANDS]
     return np.stack([render(scene, p.c2w, p.intrinsics, size) for p in paths])

@@ -30,7 +30,7 @@ first() {
     $tiny export
 }
 
-second() {
+second() { # the refiner with the levels 0.725 and 0.421875 of commit 45875da; the config has those of its last training
     begun
     $tiny train world --minutes 1.2 --of 3 --batch 24 $card
     $tiny train world --minutes 1.8 --of 3 --batch 24 $card

@@ -20,10 +20,10 @@ from torch import Tensor
 from wm_core.camera import CameraPath, preset_path
 from wm_core.checkpoint import load_refiner, load_video_vae, load_world_model, open_world
 from wm_core.metrics import PairMeter
-from wm_core.tiny_world import Scene, render, usual_intrinsics
+from wm_core.tiny_world import Scene, usual_intrinsics
 from wm_core.vae import VideoVAE
 
-from .camera_scores import COMMANDS, acted, camera_scores, command_path, held_out_scenes, wanted_clips
+from .camera_scores import COMMANDS, acted, camera_scores, command_path, held_out_scenes, true_clips, wanted_clips
 from .clips import FPS
 from .files import MODELS, REFINER, TEXT, VAES, WORLDS
 from .generate import MakeClips, causal_latents, dense_latents, pixels, refined_latents, start, streamed_latents
@@ -132,10 +132,8 @@ def sharpness_rows(settings: Settings) -> Rows:
         for scene in held_out_scenes(PATH_SCENES, size):
             wanted = wanted_clips(scene, paths, _prompt_of(scene))
             made = {"draft": all_makers[maker.draft].make(wanted), "refined": maker.make(wanted)}
-            for i, path in enumerate(paths):
-                truth = render(scene, path.c2w, path.intrinsics, size)
-                for name, clips in made.items():
-                    found[name].append(_sharpness(clips[i], truth))
+            for name, clips in made.items():
+                found[name] += [_sharpness(clip, truth) for clip, truth in zip(clips, true_clips(scene, size))]
         rows[maker.name] = {name: sum(shares) / len(shares) for name, shares in found.items()}
     return rows
 

@@ -5,7 +5,6 @@ The way itself does not change. Between two frames a camera moves straight, turn
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -88,7 +87,8 @@ def eased(path: CameraPath, easing: str) -> CameraPath:
     """The same way in the same frames with another speed along it. easing: a row of EASINGS, from the first frame to the last."""
     if easing not in EASINGS:
         raise CameraError(f"easing must be one of {', '.join(EASINGS)}, got {easing!r}")
-    return _along(path, EASINGS[easing], f"eased {easing}")
+    share = np.clip(EASINGS[easing](np.linspace(0, 1, path.frames)), 0, 1)  # no way leads past the end
+    return sampled(path, share * (path.frames - 1), f"eased {easing}")
 
 
 def at_constant_speed(path: CameraPath) -> CameraPath:
@@ -130,8 +130,3 @@ def closed(path: CameraPath, frames: int) -> CameraPath:
         intrinsics=np.concatenate([path.intrinsics, rows]),
         provenance=path.provenance.noting(f"closed to a loop in {frames} frames"),
     )
-
-
-def _along(path: CameraPath, easing: Callable[[NDArray], NDArray], step: str) -> CameraPath:
-    progress = np.linspace(0, 1, path.frames)
-    return sampled(path, np.clip(easing(progress), 0, 1) * (path.frames - 1), step)
