@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).absolute().parent
-NEEDS = {"demo": "host", "serve": "host", "test": "test", "bench": "test"}
+NEEDS = {"demo": "host", "serve": "host", "test": "browser", "bench": "test"}
 PASSES_ON = ("test", "bench")  # their unknown arguments are another program's
 
 

@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import pytest
 import torch
 from cases import Case, load_case
+from not_run import lines_about
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +29,11 @@ def golden():
 @pytest.fixture
 def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
+
+
+def pytest_unconfigure(config) -> None:
+    """The last lines, below pytest's own, say what did not run and why."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    skipped = reporter.stats.get("skipped", []) if reporter else []
+    for line in lines_about((report.nodeid, report.longrepr[2]) for report in skipped):
+        reporter.write_line(line)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import environment
+from . import browser, environment
 from .environment import HOST_FILE, LOG, PACK_FILE, ROOT, STATE, TEST_FILE
 from .steps import StepError, run, step
 
@@ -36,7 +36,7 @@ class Ready:
 
 
 def prepare(needs: str, argument: str | None = None) -> Ready:
-    """Set up for a command that needs the "pack", a "host", or a host and the tools to "test" it."""
+    """Set up for a command that needs the "pack", a "host", a host and the tools to "test" it, or a "browser" too."""
     with _alone():
         if needs == "pack":
             return Ready(None, environment.prepare((PACK_FILE,)))
@@ -46,9 +46,11 @@ def prepare(needs: str, argument: str | None = None) -> Ready:
             _check_user_python(own)
         else:
             files = (PACK_FILE, found / "requirements.txt" if found else HOST_FILE)
-            python = environment.prepare(files + (TEST_FILE,) * (needs == "test"))
+            python = environment.prepare(files + (TEST_FILE,) * (needs in ("test", "browser")))
         folder = found or install(environment.venv_python())
         link_pack(folder)
+        if needs == "browser":
+            browser.prepare(python)
         return Ready(folder, own or python)
 
 
