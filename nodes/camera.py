@@ -68,14 +68,15 @@ class SanaWMCameraFromActions(io.ComfyNode):
                     default="w-80,dw-40,w-40",
                     multiline=True,
                     tooltip="Comma-separated keys-frames; keys of wasdijkl, or none. In nvlabs-v2 w s move, a d turn, "
-                    "i k look up and down, j l step sideways.",
+                    "i k look up and down, j l step sideways. hy-worldplay has words: w-3,right-1.",
                 ),
                 io.Combo.Input(
                     "dialect",
                     options=list(DIALECTS),
                     default="nvlabs-v2",
                     tooltip="Whose meaning of the keys: the same string is another path in each. nvlabs-v2 is the current "
-                    "release with inertia; nvlabs-v1 = diffusers: a d step sideways, j l turn, twice as fast.",
+                    "release with inertia; nvlabs-v1 = diffusers = vllm-omni: a d step sideways, j l turn, twice as fast; "
+                    "hy-worldplay: one of w s a d up down left right at a time, counted in latents of 4 frames.",
                 ),
                 *_view_inputs(),
                 advanced(speed),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..wm_core.camera import DIALECTS, translated, wan_embedding
+from ..wm_core.camera import DIALECTS, exported_text, omnicam_text, to_load3d, translated, wan_embedding
 from .bridge import say
 from .camera import CATEGORY
 from .types import Camera
@@ -36,6 +36,45 @@ class SanaWMCameraToWan(io.ComfyNode):
         return io.NodeOutput(wan_embedding(camera, (height, width)), width, height, camera.frames)
 
 
+class SanaWMCameraConvert(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="SanaWMCameraConvert",
+            display_name="SANA-WM Camera Convert",
+            category=CATEGORY,
+            description="The camera for 3-D nodes, for OmniCam and for nerfstudio. Save Camera writes it to files.",
+            inputs=[
+                Camera.Input("camera"),
+                io.Int.Input(
+                    "frame", default=0, min=-1, max=99_999, tooltip="Whose camera the 3-D nodes show. -1: the last one."
+                ),
+                io.Float.Input(
+                    "distance",
+                    default=1.0,
+                    min=0.01,
+                    max=1000.0,
+                    step=0.01,
+                    tooltip="Metres to the target, which lies straight ahead: what 3-D nodes and OmniCam turn around.",
+                ),
+            ],
+            outputs=[
+                io.Load3DCamera.Output(display_name="camera_info", tooltip="One camera, for Preview 3D and others."),
+                io.String.Output(display_name="omnicam", tooltip="The whole path as a track of OmniCam, JSON."),
+                io.String.Output(display_name="nerfstudio", tooltip="The whole path as transforms.json."),
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(cls, camera, frame, distance):
+        info = to_load3d(camera, frame, distance)
+        track, left_out = omnicam_text(camera, distance=distance)
+        if left_out:
+            say("\n".join(left_out), cls.hidden.unique_id)
+        return io.NodeOutput(info, track, exported_text(camera, "nerfstudio"))
+
+
 class SanaWMActionsConvert(io.ComfyNode):
     @classmethod
     def define_schema(cls):
@@ -47,7 +86,10 @@ class SanaWMActionsConvert(io.ComfyNode):
             "string is another path in each.",
             inputs=[
                 io.String.Input(
-                    "actions", default="w-80,dw-40,w-40", multiline=True, tooltip="Comma-separated keys-frames."
+                    "actions",
+                    default="w-80,dw-40,w-40",
+                    multiline=True,
+                    tooltip="Comma-separated keys-frames, or words-latents of hy-worldplay.",
                 ),
                 io.Combo.Input("source", options=list(DIALECTS), default="nvlabs-v2", tooltip="Whose words they are."),
                 io.Combo.Input(
@@ -70,4 +112,4 @@ class SanaWMActionsConvert(io.ComfyNode):
         return io.NodeOutput(found.actions, found.told, found.metres, found.degrees)
 
 
-NODES = [SanaWMCameraToWan, SanaWMActionsConvert]
+NODES = [SanaWMCameraToWan, SanaWMCameraConvert, SanaWMActionsConvert]

@@ -11,20 +11,15 @@ from comfy_api.latest import io, ui
 from ..wm_core.camera import (
     CONVENTIONS,
     FORMATS,
-    CameraPath,
+    SCENES,
+    SceneFormat,
     describe,
     export_path,
-    gltf_path,
+    find_scene,
     import_path,
-    keyframed_path,
-    load_path,
-    read_keyframes,
-    reshaping,
+    own_camera,
     save_path,
 )
-from ..wm_core.camera.exchange.gltf import SUFFIXES as SCENES
-from ..wm_core.camera.keyframe_document import FORMAT as KEYFRAMES
-from ..wm_core.camera.keyframe_document import MAX_TEXT
 from ..wm_core.errors import CameraError
 from .bridge import path_inside, say
 from .camera import CATEGORY
@@ -33,7 +28,11 @@ from .load import AUTO
 from .types import Camera
 
 OWN = "sana-wm"
-SUFFIXES = (".safetensors", *SCENES, *{name for row in FORMATS.values() if not row.is_folder for name in row.names})
+SUFFIXES = (
+    ".safetensors",
+    *{suffix for row in SCENES.values() for suffix in row.suffixes},
+    *{name for row in FORMATS.values() if not row.is_folder for name in row.names},
+)
 MODEL_FILES = {row.names[-1] for row in FORMATS.values() if row.is_folder}  # what tells a folder that is a camera
 SUBFOLDER = "cameras"
 
@@ -82,7 +81,7 @@ class SanaWMCameraLoad(io.ComfyNode):
                     tooltip="Horizontal degrees, for files that have no intrinsics. 0: those of the file.",
                 ),
                 io.Image.Input("image", optional=True, tooltip="Its size counts where the file does not say one."),
-                advanced(_combo("format", [AUTO, *FORMATS], "What the file is. auto: by name and content.")),
+                advanced(_combo("format", [AUTO, *FORMATS, *SCENES], "What the file is. auto: by name and content.")),
                 advanced(
                     _combo("intrinsics", ["", *camera_files(".npy")], "A second .npy file with K or fx fy cx cy.")
                 ),
@@ -121,17 +120,17 @@ class SanaWMCameraLoad(io.ComfyNode):
     ):  # fmt: skip
         check_choice("convention", convention, [AUTO, *CONVENTIONS])
         check_choice("matrices", matrices, [AUTO, "c2w", "w2c"])
-        check_choice("format", format, [AUTO, *FORMATS])
+        check_choice("format", format, [AUTO, *FORMATS, *SCENES])
         checked = cls.validate_inputs(file, intrinsics)
         if checked is not True:
             raise CameraError(checked)
         place = _place_of(file)
-        path = _own(place) if format == AUTO else None
+        path = own_camera(place) if format == AUTO else None
         size = None if image is None else tuple(image.shape[1:3])
-        if format == AUTO and place.suffix.lower() in SCENES:
-            path = _of_scene(
-                place, size, fps, metres, is_usual=(convention, matrices, transposed) == (AUTO, AUTO, False)
-            )
+        scene = find_scene(place) if format == AUTO and path is None else SCENES.get(format)
+        if scene is not None:
+            _check_axes(place.name, scene, convention=convention, matrices=matrices, transposed=transposed)
+            path = scene.read(place, size=size, fps=fps or None, metres=metres)
         if path is None:
             path = import_path(
                 place,
@@ -168,9 +167,10 @@ class SanaWMCameraSave(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "format",
-                    options=[OWN, *FORMATS],
+                    options=[OWN, *FORMATS, *SCENES],
                     default=OWN,
-                    tooltip="sana-wm keeps everything: poses, intrinsics, rate, and where they came from.",
+                    tooltip="sana-wm keeps everything: poses, intrinsics, rate, and where they came from. gltf is for Blender; "
+                    "what it and omnicam cannot hold is said.",
                 ),
                 io.Combo.Input(
                     "convention", options=[AUTO, *CONVENTIONS], default=AUTO, tooltip="auto: the format's own."
@@ -193,20 +193,24 @@ class SanaWMCameraSave(io.ComfyNode):
 
     @classmethod
     def execute(cls, camera, filename_prefix="cameras/SanaWM", format=OWN, convention=AUTO, matrices=AUTO, metres=1.0):
-        check_choice("format", format, [OWN, *FORMATS])
+        check_choice("format", format, [OWN, *FORMATS, *SCENES])
         output = folder_paths.get_output_directory()
         folder, name, counter, _, _ = folder_paths.get_save_image_path(filename_prefix, output)
-        target = Path(folder) / f"{name}_{counter:05}_"
+        target, told = Path(folder) / f"{name}_{counter:05}_", ()
         if format == OWN:
             if (convention, matrices, metres) != (AUTO, AUTO, 1.0):
                 raise CameraError(
                     f"{OWN} is always OpenCV c2w in metres; leave convention, matrices and metres, or choose a format"
                 )
-            target = target.with_suffix(".safetensors")
+            target = target.with_name(f"{target.name}.safetensors")
             save_path(camera, target)
+        elif format in SCENES:
+            _check_axes(target.name, SCENES[format], convention=convention, matrices=matrices)
+            target = target.with_name(target.name + SCENES[format].suffix)
+            told = SCENES[format].write(camera, target, metres=metres)
         else:
             row = FORMATS[format]
-            target = target if row.is_folder else target.with_suffix(row.names[0])
+            target = target if row.is_folder else target.with_name(target.name + row.names[0])
             export_path(
                 camera,
                 target,
@@ -215,7 +219,7 @@ class SanaWMCameraSave(io.ComfyNode):
                 matrices=None if matrices == AUTO else matrices,
                 metres=metres,
             )
-        return io.NodeOutput(str(target), ui=ui.PreviewText(str(target)))
+        return io.NodeOutput(str(target), ui=ui.PreviewText("\n".join([str(target), *told])))
 
 
 NODES = [SanaWMCameraLoad, SanaWMCameraSave]
@@ -253,22 +257,11 @@ def _written(name: str) -> tuple:
     return name, [(file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files]
 
 
-def _own(place: Path) -> CameraPath | None:
-    """The path of a file in this pack's own formats; None if it is another program's."""
-    if place.suffix.lower() == ".safetensors":
-        return load_path(place)
-    if place.suffix.lower() != ".json" or place.stat().st_size > MAX_TEXT:
-        return None
-    text = place.read_bytes().decode("utf-8", "replace")
-    return keyframed_path(read_keyframes(text)) if f'"{KEYFRAMES}"' in text[:1000] else None
-
-
-def _of_scene(place: Path, size: tuple[int, int] | None, fps: float, metres: float, *, is_usual: bool) -> CameraPath:
-    """The first camera of a glTF scene, whose axes are those of the format."""
-    if not is_usual:
-        raise CameraError(f"{place.name} is glTF, which has one convention; leave convention, matrices and transposed")
-    path = gltf_path(place, fps=fps or 16.0, size=size)
-    return path if metres == 1 else reshaping.scaled(path, metres)
+def _check_axes(name: str, scene: SceneFormat, **chosen: str | bool) -> None:
+    """CameraError if other axes were chosen than those that the format has."""
+    wrong = [widget for widget, value in chosen.items() if value not in (AUTO, False)]
+    if wrong:
+        raise CameraError(f"{name} is {scene.label}, which has one convention; leave {' and '.join(wrong)} alone")
 
 
 def _combo(name: str, options: list[str], tooltip: str) -> io.Input:

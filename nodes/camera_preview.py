@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from comfy_api.latest import io, ui
-from numpy.typing import NDArray
 
 from ..wm_core.camera import describe, preflight, preview_picture
-from ..wm_core.errors import CameraError
-from .bridge import depth_of, image_of, picture_of, say
+from .bridge import image_of, picture_of, say
 from .camera import CATEGORY
-from .compat import advanced, check_choice
+from .depth import DEPTHS, depth_inputs, metres_of
 from .types import Camera
-
-DEPTHS = ["white is near", "metres"]
 
 
 class SanaWMCameraPreview(io.ComfyNode):
@@ -55,17 +51,7 @@ class SanaWMCameraPreflight(io.ComfyNode):
                     optional=True,
                     tooltip="Depth of the first frame: finds where the camera would go into something.",
                 ),
-                advanced(
-                    io.Combo.Input(
-                        "depth_values",
-                        optional=True,
-                        options=DEPTHS,
-                        default=DEPTHS[0],
-                        tooltip="What the depth picture holds: a depth map as it is shown, white near, or metres.",
-                    )
-                ),
-                advanced(_metres("nearest", 1.0, "Metres of white, in a depth map that is white where it is near.")),
-                advanced(_metres("farthest", 30.0, "Metres of black.")),
+                *depth_inputs(),
             ],
             outputs=[
                 Camera.Output(display_name="camera"),
@@ -78,28 +64,14 @@ class SanaWMCameraPreflight(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, camera, image=None, depth=None, depth_values=DEPTHS[0], nearest=1.0, farthest=30.0):
-        check_choice("depth_values", depth_values, DEPTHS)
-        found = preflight(camera, depth=None if depth is None else _depth_of(depth, depth_values, nearest, farthest))
-        card = image_of(preview_picture(camera, picture=None if image is None else picture_of(image)))
+    def execute(cls, camera, image=None, depth=None, depth_values=DEPTHS[0], nearest=1.0, farthest=30.0, geometry=None):
+        metres = metres_of(depth, geometry, camera.size, depth_values, nearest, farthest)
+        found = preflight(camera, depth=metres)
+        first = None if image is None else picture_of(image)
+        card = image_of(preview_picture(camera, picture=first, preflight=found))
         say(found.text, cls.hidden.unique_id)
         shown = {**ui.PreviewImage(card, cls=cls).as_dict(), **ui.PreviewText(found.text).as_dict()}
         return io.NodeOutput(camera, found.text, card, len(found.warnings), ui=shown)
 
 
 NODES = [SanaWMCameraPreview, SanaWMCameraPreflight]
-
-
-def _metres(name: str, default: float, tooltip: str) -> io.Input:
-    return io.Float.Input(name, optional=True, default=default, min=0.01, max=10_000.0, step=0.1, tooltip=tooltip)
-
-
-def _depth_of(image, values: str, nearest: float, farthest: float) -> NDArray:
-    """Metres (h, w) of the first picture of an IMAGE. A shown depth map is linear in 1 / depth, as such maps are made."""
-    depth = depth_of(image)
-    if values == DEPTHS[1]:
-        return depth
-    if not nearest < farthest:
-        raise CameraError(f"nearest must be below farthest, got {nearest:g} and {farthest:g} metres")
-    near = depth.clip(0, 1)
-    return 1 / (near / nearest + (1 - near) / farthest)

@@ -1,4 +1,4 @@
-"""What a camera's lens is known from: degrees, millimetres, the photo itself, or numbers."""
+"""What a camera's lens is known from: degrees, millimetres, the photo itself, numbers, or the geometry of the picture."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ..wm_core.errors import CameraError
 from .bridge import path_inside, say
 from .camera import CATEGORY
 from .compat import check_choice
+from .geometry import SAME_SHAPE, Geometry, lens_of
 from .types import Camera
 
 FOV, FOCAL, PHOTO, NUMBERS = "field of view", "focal length", "photo's EXIF", "fx fy cx cy"
 SOURCES = [FOV, FOCAL, PHOTO, NUMBERS]
-SAME_SHAPE = 0.02  # how far the shapes of photo and camera picture may differ: a few rows are cut by many programs
 
 
 class SanaWMIntrinsics(io.ComfyNode):
@@ -61,6 +61,12 @@ class SanaWMIntrinsics(io.ComfyNode):
                     default="",
                     tooltip="fx, fy, cx, cy in pixels of the camera's picture, or the nine numbers of K row by row.",
                 ),
+                Geometry.Input(
+                    "geometry",
+                    optional=True,
+                    tooltip="Of the camera's picture, from MoGe's nodes in newer ComfyUI. Connected, it tells the lens, whatever "
+                    "source says.",
+                ),
             ],
             outputs=[
                 Camera.Output(display_name="camera"),
@@ -82,9 +88,11 @@ class SanaWMIntrinsics(io.ComfyNode):
         return photo, _path_of(photo).stat().st_mtime_ns
 
     @classmethod
-    def execute(cls, camera, source=FOV, fov=70.0, focal_mm=26.0, sensor_mm=36.0, photo="", numbers=""):
+    def execute(cls, camera, source=FOV, fov=70.0, focal_mm=26.0, sensor_mm=36.0, photo="", numbers="", geometry=None):
         check_choice("source", source, SOURCES)
-        if source == FOV:
+        if geometry is not None:
+            row, known = lens_of(geometry, camera.size), "geometry"
+        elif source == FOV:
             row, known = from_fov(fov, camera.size), "field of view"
         elif source == FOCAL:
             row = from_focal_length(focal_mm, camera.size, sensor_width_mm=sensor_mm)

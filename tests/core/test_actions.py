@@ -1,4 +1,4 @@
-"""Action strings: the grammar, the four dialects against their recorded roll-outs, and laws that hold for any string."""
+"""Action strings: the grammar of letters, dialects against recorded roll-outs, and laws that hold for any such string."""
 
 import json
 from dataclasses import replace
@@ -20,7 +20,7 @@ SIZE = (704, 1280)
 
 segments = st.tuples(st.text("wasdijkl", max_size=4), st.integers(1, 40))
 strings = st.lists(segments, min_size=1, max_size=8).map(lambda parts: ",".join(f"{k}-{n}" for k, n in parts))
-dialects = st.sampled_from(list(DIALECTS.values()))
+dialects = st.sampled_from([row for row in DIALECTS.values() if row.spelling == "letters"])
 few = settings(deadline=None, max_examples=60)
 
 

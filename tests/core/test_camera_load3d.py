@@ -1,5 +1,6 @@
 """Cameras of 3-D nodes: three.js axes become OpenCV's, and the path goes smoothly through them."""
 
+import json
 import math
 
 import numpy as np
@@ -7,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wm_core.camera import angle_between, field_of_view_deg, load3d_path, quaternion
-from wm_core.camera.rotation import angles_of, pitch_rotation, roll_rotation, yaw_rotation
+from wm_core.camera import CameraPath, angle_between, field_of_view_deg, from_fov, load3d_path, quaternion, to_load3d
+from wm_core.camera.rotation import angles_of, pitch_rotation, rigid, roll_rotation, yaw_rotation
 from wm_core.errors import CameraError
 
 SIZE = (400, 800)
@@ -107,3 +108,44 @@ def test_what_is_no_path_is_said():
                                     ((info(), info()), {"frames": 1}, "2 cameras need at least as many frames")):  # fmt: skip
         with pytest.raises(CameraError, match=words):
             path(*cameras, **options)
+
+
+def shaken(frames: int) -> CameraPath:
+    """Cameras that stand and look anywhere, with views of their own."""
+    random = np.random.default_rng(frames)
+    angles = random.uniform(-3, 3, (3, frames))
+    rotation = yaw_rotation(angles[0]) @ pitch_rotation(angles[1] / 2) @ roll_rotation(angles[2])
+    lens = np.stack([from_fov(float(fov), SIZE) for fov in random.uniform(20, 120, frames)])
+    return CameraPath(rigid(rotation, random.normal(size=(frames, 3)) * 10), lens, SIZE, 16.0)
+
+
+@pytest.mark.parametrize("distance", [0.1, 1.0, 50.0])
+def test_what_3d_nodes_are_given_is_the_pose_again(distance):
+    given = shaken(6)
+    for frame in (1, 3, 5, -1):
+        found = path(to_load3d(given, 0, distance), to_load3d(given, frame, distance))
+        np.testing.assert_allclose(found.c2w[-1], given.relative_to_first().c2w[frame], atol=1e-5)
+        np.testing.assert_allclose(found.intrinsics[[0, -1]], given.intrinsics[[0, frame]], rtol=1e-5)
+
+
+def test_the_target_lies_straight_ahead_and_without_the_quaternion_only_the_roll_is_missing():
+    given = shaken(4)
+    made = to_load3d(given, 2, 3.0)
+    position, target = (np.array([made[name][axis] for axis in "xyz"]) for name in ("position", "target"))
+    ahead = given.c2w[2, :3, 2] * (1, -1, -1)
+    np.testing.assert_allclose(target, position + 3 * ahead, atol=1e-5)
+    assert (made["zoom"], made["cameraType"]) == (1.0, "perspective")
+    assert made["fov"] == pytest.approx(field_of_view_deg(given.intrinsics[2], SIZE)[1])
+    level = path(to_load3d(given, 0), {name: value for name, value in made.items() if name != "quaternion"})
+    exact = path(to_load3d(given, 0), made)
+    np.testing.assert_allclose(level.c2w[-1, :3, 2:], exact.c2w[-1, :3, 2:], atol=1e-5)
+    assert json.loads(json.dumps(made)) == made, "3-D nodes send it to the browser"
+
+
+def test_what_is_no_frame_and_no_distance_is_said():
+    for frame in (4, -5):
+        with pytest.raises(CameraError, match=f"frame {frame} is not part of a path of 4 frames; the last one is -1"):
+            to_load3d(shaken(4), frame)
+    for distance in (0.0, -1.0, math.nan, math.inf):
+        with pytest.raises(CameraError, match="distance must be positive metres to the target"):
+            to_load3d(shaken(4), 0, distance)

@@ -162,6 +162,7 @@ def changed(**changes):
         (changed(cameras=[{"type": "perspective", "perspective": {"yfov": 9}}]), "yfov of 9 radians"),
         (changed(nodes=[{"camera": 0, "children": [0]}]), "hang in a circle"),
         (changed(nodes=[{"camera": 0, "rotation": [0, 0, 0, 0]}]), "rotation has length 0"),
+        (changed(nodes=[{"camera": 0}, {"children": 3}]), "children must be a list, got 3"),
         (changed(nodes=[{"camera": 0, "scale": [1, "x", 1]}]), "scale must be 3 finite numbers"),
         (changed(nodes=[{"camera": 0}, {}], accessors=[]), r"there is no accessors\[0\]"),
         (changed(buffers=[{"byteLength": 4}]), "buffer 0 has no content"),

@@ -3,8 +3,19 @@
 import numpy as np
 import pytest
 
-from wm_core.camera import actions_to_path, describe, measure, path_plan, preset_path, preview_picture, reshaping
-from wm_core.camera.canvas import BACKGROUND, WARNING, Canvas
+from wm_core.camera import (
+    actions_to_path,
+    describe,
+    measure,
+    path_plan,
+    preflight,
+    preset_path,
+    preview_picture,
+    reshaping,
+    retiming,
+)
+from wm_core.camera.canvas import ALERT, BACKGROUND, WARNING, Canvas
+from wm_core.camera.marks import RETURN, list_warnings
 from wm_core.camera.views import time_colour
 from wm_core.errors import ShapeError
 
@@ -138,3 +149,78 @@ def test_what_would_be_told_as_nothing_is_not_told(seed):
     path = reshaping.shaken(preset_path("pan-right", frames=97, size=(704, 1280)), seed, degrees=0.3, metres=0.004)
     sentence = describe(path)
     assert "right" in sentence and " 0 degrees" not in sentence and " 0.0 m" not in sentence, sentence
+
+
+PLAN, CHART = (slice(62, 300), slice(14, 566)), (slice(324, 438), slice(576, 1010))
+
+
+def checked(path, **options):
+    return preview_picture(path, preflight=preflight(path, **options))
+
+
+def test_frames_of_warnings_are_red_on_the_plan_and_the_speed_curve():
+    slow, fast = (made("w-40", dialect="nvlabs-v1", fov_deg=70, translation_speed=speed) for speed in (0.05, 0.2))
+    clean, warned = checked(slow.then(slow)), checked(slow.then(fast))
+    assert len(where(clean, ALERT)) == 0, "nowhere on a card without warnings"
+    plan, chart = where(warned[PLAN], ALERT), where(warned[CHART], ALERT)
+    assert len(plan) > 300 and len(chart) > 100
+    middle = (CHART[1].stop - CHART[1].start) / 2
+    assert chart[:, 0].min() == pytest.approx(middle + 16, abs=12), "the second half of the time"
+    start = where(warned[PLAN], time_colour(0.0))[:, 1].max()
+    assert plan[:, 1].max() < start - 20, "the first metres are slow"
+
+
+def test_a_collision_is_red_from_where_it_begins_and_a_turn_on_the_spot_is_a_dot():
+    path = made("w-40", dialect="nvlabs-v1", fov_deg=70)  # 2 m, of which 0.95 are free
+    free, hit = checked(path), checked(path, depth=np.full((44, 80), 1.0))
+    start, end = (where(hit[PLAN], time_colour(share))[:, 1].mean() for share in (0.0, 1.0))
+    red = where(hit[PLAN], ALERT)[:, 1]
+    assert len(where(free, ALERT)) == 0 and red.max() == pytest.approx(start + (end - start) * 0.95 / 2, abs=6)
+    spun = where(checked(preset("pan-right", amount=90, fov_deg=70))[PLAN], ALERT)
+    assert 9 < len(spun) < 60 and np.ptp(spun, axis=0).max() < 8
+
+
+def test_places_come_back_to_are_ringed():
+    out = made("w-80", fov_deg=70)
+    assert len(where(checked(retiming.there_and_back(out)), RETURN)) > 100
+    assert len(where(checked(out), RETURN)) == 0 == len(where(preview_picture(retiming.there_and_back(out)), RETURN))
+
+
+def test_warnings_are_listed_and_no_more_than_there_is_room_for():
+    canvas = Canvas(576, 1024)
+    bad = made("w-20,k-70,d-40", dialect="nvlabs-v1", rotation_speed_deg=4, pitch_limit_deg=85, translation_speed=0.3)
+    found = preflight(bad)
+    assert len(found.warnings) == 4, found.text
+    listing = list_warnings(canvas, found, 552)
+    assert [line for line, begins in listing.lines if begins] == [
+        canvas.wrap(f.text, 12, 518, 2)[0] for f in found.warnings[:3]
+    ]
+    assert listing.lines[-1] == ("and 1 more", False)
+    wrapped = " ".join(line for line, _ in listing.lines)
+    assert all(finding.text in wrapped for finding in found.warnings[:3]), "no text is cut"
+    assert list_warnings(canvas, preflight(made("w-8", fov_deg=70)), 552).height == 0
+
+
+def test_a_clean_card_differs_from_one_without_a_preflight_in_its_key_only():
+    path = made("w-20,d-10", fov_deg=70)
+    plain, clean = preview_picture(path), checked(path)
+    rows, columns = np.nonzero((plain != clean).any(-1))
+    assert 380 < rows.min() and rows.max() < 408 and columns.min() > 180 and columns.max() < 300
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        made("w-1").slice(0, 1),
+        made("none-80"),
+        made("i-99,k-199", dialect="nvlabs-v1", fov_deg=10),
+        made(",".join(f"{key}-1" for key in "wasdijkl" * 100), translation_speed=3.0),
+        preset("dolly-in", amount=1e5),
+        made("w-4000", dialect="nvlabs-v1", translation_speed=1.0),
+        made("w-30", translation_speed=0.05).then(made("w-1", translation_speed=0.2)),
+    ],
+)
+def test_extreme_paths_can_be_drawn_with_their_warnings(path):
+    for width, height in ((1024, 576), (320, 180)):
+        card = preview_picture(path, width=width, height=height, preflight=preflight(path))
+        assert card.shape == (height, width, 3) and len(where(card, time_colour(0.0))) > 0

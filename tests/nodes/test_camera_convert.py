@@ -1,5 +1,7 @@
 """Cameras for others: Wan gets what the host's own node would have made of the same poses; actions say what they became."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -48,3 +50,53 @@ def test_actions_say_what_they_became_and_what_is_left_between(nodes):  # noqa: 
         "w-4",
         "the same way",
     )
+
+
+def test_words_of_hy_worldplay_are_a_camera_and_become_keys(nodes):  # noqa: F811
+    camera = from_actions(nodes, "w-5,right-2", dialect="hy-worldplay")
+    assert camera.frames == 29 and camera.c2w[-1, 2, 3] == pytest.approx(0.4) and camera.c2w[-1, 0, 2] > 0
+    text, told, metres, degrees = call(
+        nodes.camera_convert.SanaWMActionsConvert, "w-5,right-2", "hy-worldplay", "nvlabs-v1"
+    )
+    assert (text, told) == ("w-8,l-5", "the same way, in 14 frames for 29") and metres < 1e-6 and degrees < 1e-4
+
+
+def test_the_camera_of_a_frame_comes_back_from_3d_nodes(nodes):  # noqa: F811
+    camera = from_actions(nodes, "w-8,dw-8", fov=70.0, image=picture(*SIZE))
+    first = call(nodes.camera_convert.SanaWMCameraConvert, camera, 0, 2.0)[0]
+    last = call(nodes.camera_convert.SanaWMCameraConvert, camera, -1, 2.0)[0]
+    assert first["target"]["z"] == pytest.approx(-2) and json.loads(json.dumps(last)) == last
+    back = nodes.camera_import.SanaWMCameraFromLoad3D
+    (found,) = call(back, first, 17, "smooth", 1.0, 50.0, camera_2=last, image=picture(*SIZE))
+    np.testing.assert_allclose(found.c2w[[0, -1]], camera.c2w[[0, -1]], atol=1e-5)
+    np.testing.assert_allclose(found.intrinsics[-1], camera.intrinsics[-1], rtol=1e-5)
+
+
+def test_the_texts_are_what_is_saved_and_are_loaded_again(nodes, host_folders, caplog):  # noqa: F811
+    camera = from_actions(nodes, "w-8,dw-8", fov=70.0, image=picture(*SIZE))
+    _, *texts = call(nodes.camera_convert.SanaWMCameraConvert, camera, 0, 1.0)
+    assert not caplog.records, "nothing is left out of it"
+    for name, text in zip(("omnicam", "nerfstudio"), texts):
+        (saved,) = call(nodes.camera_files.SanaWMCameraSave, camera, format=name)
+        with open(saved) as opened:
+            assert opened.read() == text
+        (host_folders / "input" / f"{name}.json").write_text(text)
+        found = call(nodes.camera_files.SanaWMCameraLoad, f"{name}.json")[0]
+        np.testing.assert_allclose(found.c2w, camera.c2w, atol=1e-5)
+        np.testing.assert_allclose(found.intrinsics, camera.intrinsics, rtol=1e-5)
+    with caplog.at_level("INFO", "sana_wm"):
+        moved = camera.seen_through(camera.intrinsics + (0, 0, 5, 0), "given")
+        call(nodes.camera_convert.SanaWMCameraConvert, moved, 0, 1.0)
+    assert "the principal point is up to 5 pixels off the middle, for which OmniCam has no place" in caplog.text
+
+
+def test_a_frame_beyond_the_path_is_said_and_every_widget_is_explained(nodes):  # noqa: F811
+    from sana_wm_pack.wm_core.errors import CameraError
+
+    with pytest.raises(CameraError, match="frame 17 is not part of a path of 17 frames; the last one is -1"):
+        call(nodes.camera_convert.SanaWMCameraConvert, from_actions(nodes, "w-16"), 17, 1.0)
+    for node in nodes.camera_convert.NODES:
+        for group, inputs in node.INPUT_TYPES().items():
+            for name, (_, *options) in inputs.items() if group != "hidden" else ():
+                is_camera = name == "camera"
+                assert is_camera or options[0].get("tooltip"), f"{node.define_schema().node_id}.{name}"

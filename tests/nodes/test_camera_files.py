@@ -41,9 +41,10 @@ def save(files, camera, host_folders, **options):
 
 
 FORMATS = ["sana-wm", "npy", "npz", "tum", "kitti", "realestate10k", "nerfstudio", "colmap-binary", "colmap-text"]
+SCENES = ["gltf", "omnicam"]
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", FORMATS + SCENES)
 def test_every_format_is_offered_again_and_gives_the_same_way(files, camera, host_folders, name):
     saved = save(files, camera, host_folders, format=name)
     found = load(files, saved, image=picture(*SIZE), fov=70.0 if name in ("npy", "tum", "kitti") else 0.0)
@@ -55,6 +56,12 @@ def test_every_format_is_offered_again_and_gives_the_same_way(files, camera, hos
 def test_the_own_format_keeps_where_it_came_from(files, camera, host_folders):
     found = load(files, save(files, camera, host_folders))
     assert found.provenance.actions == "w-8,dw-8" and found.provenance.intrinsics_source == "field of view"
+
+
+@pytest.mark.parametrize("name", ["sana-wm", "npz", "gltf"])
+def test_a_prefix_with_a_dot_keeps_its_number(files, camera, host_folders, name):
+    first, second = (save(files, camera, host_folders, format=name, filename_prefix="cameras/v1.5") for _ in range(2))
+    assert first != second and "v1.5_00001_." in first and "v1.5_00002_." in second
 
 
 def test_axes_and_units_of_another_program_are_undone(files, camera, host_folders):
@@ -107,6 +114,49 @@ def test_the_camera_of_a_scene_is_read_at_the_rate_that_is_asked_for(files, erro
     np.testing.assert_allclose(found.c2w[-1, :3, 3], (0, 0, 2), atol=1e-6)
     with pytest.raises(errors.CameraError, match="shot.gltf is glTF, which has one convention"):
         load(files, "shot.gltf", convention="unreal")
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_scenes_are_found_by_themselves_and_by_name_and_have_one_convention(files, camera, errors, host_folders, name):
+    saved = save(files, camera, host_folders, format=name, metres=0.01)
+    for asked in ({}, {"format": name}):
+        found = load(files, saved, metres=0.01, **asked)
+        np.testing.assert_allclose(found.c2w, camera.c2w, atol=1e-5)
+        assert (found.size, found.fps) == (SIZE, 16) and f"as {name}" in found.provenance.source
+    for wrong in ({"convention": "unreal"}, {"matrices": "w2c"}):
+        words = f"which has one convention; leave {next(iter(wrong))} alone"
+        with pytest.raises(errors.CameraError, match=words):
+            load(files, saved, **wrong)
+        with pytest.raises(errors.CameraError, match=words):
+            call(files.SanaWMCameraSave, camera, format=name, **wrong)
+    with pytest.raises(errors.CameraError, match="leave matrices and transposed alone"):
+        load(files, saved, matrices="c2w", transposed=True)
+
+
+@pytest.mark.parametrize(("name", "words"), [("gltf", "only this pack reads it"), ("omnicam", "OmniCam has no place")])
+def test_what_a_scene_cannot_hold_is_said_under_the_node(files, camera, name, words):
+    from dataclasses import replace
+
+    node = files.SanaWMCameraSave.PREPARE_CLASS_CLONE(None)
+    moved = replace(camera, intrinsics=camera.intrinsics + np.float32((0, 0, 5, 0)))
+    (path,), shown = (made := node.execute(moved, format=name)).args, made.ui.as_dict()["text"][0]
+    assert shown.splitlines()[0] == path
+    assert "the principal point is up to 5 pixels off the middle" in shown and words in shown
+    assert node.execute(camera, format=name).ui.as_dict()["text"][0].count("\n") == 0
+
+
+def test_an_edit_of_several_omnicam_cameras_is_refused_with_their_names(files, camera, errors, host_folders):
+    from sana_wm_pack.wm_core.camera import omnicam_text
+
+    track = json.loads(omnicam_text(camera)[0])
+    scene = {"version": 1, "cameras": [{"id": name, "track": track} for name in ("wide", "close")]}
+    scene |= {"active_camera_id": "close", "cuts": []}
+    (host_folders / "input" / "edit.json").write_text(json.dumps(scene))
+    np.testing.assert_allclose(load(files, "edit.json").c2w, camera.c2w, atol=1e-5)
+    scene["cuts"] = [{"camera_id": name, "time_seconds": at} for at, name in enumerate(("wide", "close"))]
+    (host_folders / "input" / "edit.json").write_text(json.dumps(scene))
+    with pytest.raises(errors.CameraError, match="edit.json cuts between cameras.*'close', 'wide'"):
+        load(files, "edit.json")
 
 
 def test_what_is_not_there_and_what_lies_outside_is_named_before_the_run(files, errors, host_folders, camera):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from test_conditioning import call, from_actions, nodes, picture  # noqa: F401
 
@@ -67,3 +68,48 @@ def test_an_insane_view_is_said_and_bad_numbers_are_refused(through, camera_erro
             through(source="fx fy cx cy", numbers=numbers)
     with pytest.raises(camera_error, match="focal lengths must be positive"):
         through(source="fx fy cx cy", numbers="-1 1 2 2")
+
+
+def geometry(size=(200, 300), fov=60.0, **changes):
+    """What MoGe's node of a newer host hands on: K in shares of the picture, infinite depth where the mask is off."""
+    h, w = size
+    k = torch.eye(3)
+    k[0, 0] = 0.5 / np.tan(np.radians(fov) / 2)
+    k[1, 1] = k[0, 0] * w / h
+    k[:2, 2] = 0.5
+    depth = torch.full((1, h, w), 4.0)
+    mask = torch.ones(1, h, w, dtype=torch.bool)
+    made = {"image": torch.zeros(1, h, w, 3), "depth": depth, "mask": mask, "intrinsics": k[None]} | changes
+    return {name: value for name, value in made.items() if value is not None}
+
+
+def test_a_geometry_tells_the_lens_whatever_source_says(through, nodes):  # noqa: F811
+    camera, degrees, told = through(fov=33.0, geometry=geometry())
+    assert degrees == pytest.approx(60, abs=1e-3) and told == "60.0 degrees wide (geometry)"
+    assert camera.provenance.intrinsics_source == "geometry"
+    focal = 150 / np.tan(np.radians(30))
+    np.testing.assert_allclose(camera.intrinsics, np.tile((focal, focal, 150, 100), (17, 1)), rtol=1e-6)
+    halved = through(geometry=geometry((100, 150)))[0]
+    np.testing.assert_allclose(halved.intrinsics, camera.intrinsics, rtol=1e-6)  # a smaller picture of the same
+    two = through(geometry=geometry(intrinsics=torch.cat([geometry()["intrinsics"], geometry(fov=90.0)["intrinsics"]])))
+    assert two[1] == pytest.approx(60, abs=1e-3), "the first of a batch"
+    schema = nodes.intrinsics.SanaWMIntrinsics.define_schema()
+    assert {i.id: i.get_io_type() for i in schema.inputs}["geometry"] == "MOGE_GEOMETRY"
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (geometry(intrinsics=None), "no intrinsics: a panorama"),
+        (geometry((300, 300)), "picture of 300 x 300, the camera's is 300 x 200, which is another shape"),
+        (geometry(intrinsics=torch.eye(3)), r"intrinsics must be a tensor \(b, 3, 3\), got \(3, 3\)"),
+        (geometry(intrinsics=torch.eye(4)[None]), "K in shares of its picture"),
+        (geometry(intrinsics=torch.tensor([[[260.0, 0, 150], [0, 260, 100], [0, 0, 1]]])), "got .*260.0.* type pixels"),
+        (geometry(intrinsics=torch.zeros(0, 3, 3)), r"got \(0, 3, 3\)"),
+        (geometry(image=None, depth=None, mask=None), "image must be a tensor .* got NoneType"),
+        ([1], "dict of tensors, as MoGe's nodes make it, got a list"),
+    ],
+)
+def test_a_geometry_that_has_no_lens_of_this_picture_is_refused(through, given, words):
+    with pytest.raises(ValueError, match=words):
+        through(geometry=given)

@@ -1,85 +1,33 @@
-"""Action strings such as "w-40,dw-20": held keys, how long, and what each dialect makes of them.
+"""Action strings such as "w-40,dw-20": held keys, how long, and the cameras that a dialect makes of them.
 
-The same string means different cameras in different programs; the rows of DIALECTS are all of the difference.
-A frame moves R <- yaw(dy) R pitch(dp), then the centre along the new camera's z and x axes, laid flat. As R starts
-at the identity, R is yaw(sum dy) pitch(sum dp) and the roll-out needs no matrix product per frame.
+The same string means different cameras in different programs, see DIALECTS. With flat axes a frame moves
+R <- yaw(dy) R pitch(dp), then the centre along the new camera's z and x axes, laid flat. As R starts at the identity,
+R is yaw(sum dy) pitch(sum dp) and the roll-out needs no matrix product per frame. With own axes a frame moves
+R <- R yaw(dy) pitch(dp), then the centre along the new camera's z and x axes as they lie.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
-from typing import Literal
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import CameraError
+from .dialects import CONTROLS, DEFAULT_DIALECT, DIALECTS, Dialect, Inertia, find_dialect
 from .intrinsics import choose_intrinsics
 from .path import CameraPath, Provenance
 from .rotation import pitch_rotation, rigid, yaw_rotation
 
 MAX_FRAMES = 100_000
-CONTROLS = ("forward", "strafe", "yaw", "pitch")
-
-
-@dataclass(frozen=True)
-class Inertia:
-    """Time constants of a velocity that follows its keys late; 0 follows at once. Frames last 1/16 s here."""
-
-    press_s: float
-    coast_s: float
-    frame_s: float = 1 / 16
-
-    def response(self, target: float) -> float:
-        """Share of the gap to `target` that one frame closes."""
-        tau_s = self.press_s if target else self.coast_s
-        return 1 - math.exp(-self.frame_s / tau_s) if tau_s else 1.0
-
-
-NO_INERTIA = Inertia(0.0, 0.0)
-
-
-def _keys(yaw: str, strafe: str) -> Mapping[str, tuple[str, int]]:
-    """Key -> (control, sign). `yaw` and `strafe` are the key to the left, then the key to the right."""
-    pairs = {"forward": "sw", "strafe": strafe, "yaw": yaw, "pitch": "ki"}
-    return MappingProxyType({pair[n]: (name, (-1, 1)[n]) for name, pair in pairs.items() for n in (0, 1)})
-
-
-@dataclass(frozen=True)
-class Dialect:
-    """What an action string means to one program."""
-
-    name: str
-    keys: Mapping[str, tuple[str, int]]
-    translation_speed: float  # metres per frame
-    rotation_speed_deg: float  # degrees per frame
-    pitch_limit_deg: float
-    at_pitch_limit: Literal["saturate", "reject"]  # stop exactly there, or drop the whole step that would cross it
-    inertia: Inertia = NO_INERTIA
-    strafe_yaw: float = 0.0  # yaw per held strafe key, as a share of the rotation speed
-    flat_guard: float = 0.0  # added to the length of a flattened axis before it is divided by it
-
-
-_NVLABS_V1 = Dialect("nvlabs-v1", _keys(yaw="jl", strafe="ad"), 0.05, 1.2, 85.0, "reject")
-DIALECTS = {
-    row.name: row
-    for row in (
-        Dialect("nvlabs-v2", _keys("ad", "jl"), 0.025, 0.6, 60.0, "saturate", Inertia(0.45, 1.0), flat_guard=1e-6),
-        _NVLABS_V1,
-        replace(_NVLABS_V1, name="diffusers"),
-        # The coupling is known for a/d alone; that it adds to a j/l held at the same time is not verified.
-        replace(_NVLABS_V1, name="sglang", translation_speed=0.04, strafe_yaw=0.4),
-    )
-}
-DEFAULT_DIALECT = "nvlabs-v2"
 
 
 @dataclass(frozen=True)
 class Segment:
-    """One `<keys>-<frames>` of an action string; start and text say where it stood."""
+    """One `<keys>-<count>` of an action string in frames; start and text say where it stood."""
 
     keys: frozenset[str]
     frames: int
@@ -87,25 +35,20 @@ class Segment:
     text: str = ""
 
 
-def find_dialect(name: str) -> Dialect:
-    """The row of that name; CameraError names the known ones."""
-    if name not in DIALECTS:
-        raise CameraError(f"dialect must be one of {', '.join(DIALECTS)}, got {name!r}")
-    return DIALECTS[name]
+def parse_actions(text: str, dialect: Dialect = DIALECTS[DEFAULT_DIALECT]) -> tuple[Segment, ...]:
+    """Segments of an action string.
 
-
-def parse_actions(text: str) -> tuple[Segment, ...]:
-    """Segments of an action string; all dialects share this grammar.
-
-    `<keys>-<frames>` separated by commas (ASCII or full-width). Keys are letters of "wasdijkl" in any case and order,
-    or "none", or nothing at all. White space does not count. CameraError names segment and character (from 1).
+    `<keys>-<count>` separated by commas (ASCII or full-width). A dialect of letters has letters of "wasdijkl" in any
+    order, or "none", or nothing at all, and counts frames; all of them share this grammar. One of words has a single
+    word, and counts steps of `frames_per_count` frames. Case and white space do not count. CameraError names segment
+    and character (from 1).
     """
     if not text.strip():
         raise CameraError("the action string is empty, wanted <keys>-<frames>, ...; for example w-40,dw-20")
     segments: list[Segment] = []
     start = total = 0
     for number, part in enumerate(text.replace("\uff0c", ",").split(","), start=1):
-        segments.append(_parse_segment(number, part, start))
+        segments.append(_parse_segment(number, part, start, dialect))
         total += segments[-1].frames
         if total > MAX_FRAMES:
             raise _segment_error(number, part, start, f"takes the path over {MAX_FRAMES} frames; split it into takes")
@@ -116,19 +59,17 @@ def parse_actions(text: str) -> tuple[Segment, ...]:
 def integrate(segments: Sequence[Segment], dialect: Dialect) -> NDArray:
     """Roll held keys out to camera-to-world matrices.
 
-    Result: (n + 1, 4, 4) float64 for n frames of segments, OpenCV, metres, the first the identity.
+    segments: of parse_actions with the same dialect. Result: (n + 1, 4, 4) float64 for n frames of segments, OpenCV,
+    metres, the first the identity. A step of a dialect that counts several frames is spread over them evenly, so every
+    `frames_per_count`-th matrix is that program's own, to rounding.
     """
-    steps = np.array([(0.0,) * 4, *_velocities(segments, dialect)])
-    forward, strafe = steps[:, 0], steps[:, 1]
-    yaw = np.cumsum(steps[:, 2])
-    pitch = _limited_pitch(steps[:, 3], dialect)
-    # The z and x axes of yaw @ pitch have the flat lengths cos(pitch) and 1.
-    forward = forward * np.cos(pitch) / (np.cos(pitch) + dialect.flat_guard)
-    strafe = strafe / (1 + dialect.flat_guard)
-    x = forward * np.sin(yaw) + strafe * np.cos(yaw)
-    z = forward * np.cos(yaw) - strafe * np.sin(yaw)
-    centre = np.cumsum(np.stack([x, np.zeros_like(x), z], axis=1), axis=0)
-    return rigid(yaw_rotation(yaw) @ pitch_rotation(pitch), centre)
+    unknown = {key for segment in segments for key in segment.keys} - set(dialect.keys)
+    if unknown:
+        raise CameraError(
+            f"{dialect.name} has no keys {', '.join(sorted(unknown))}; parse the action string with that dialect"
+        )
+    steps = np.array([(0.0,) * len(CONTROLS), *_velocities(segments, dialect)])
+    return _ROLL_OUTS[dialect.axes](steps, dialect)
 
 
 def actions_to_path(
@@ -146,7 +87,8 @@ def actions_to_path(
 ) -> CameraPath:
     """The camera path of an action string: one frame more than the string has, starting at the identity.
 
-    Speeds are metres and degrees per frame; None takes the dialect's own. NO_INERTIA switches easing off.
+    Speeds are metres and degrees per frame; None takes the dialect's own. NO_INERTIA switches easing off. Frames stay
+    frames at any fps: hy-worldplay's are made for 24, so at 16 the same cameras take half as long again.
     size: (h, w) pixels; fov_deg (horizontal) and intrinsics as in choose_intrinsics.
     """
     given = {
@@ -158,7 +100,7 @@ def actions_to_path(
     changed = {name: value for name, value in given.items() if value is not None}
     row = replace(find_dialect(dialect), **changed)
     _check_speeds(row)
-    c2w = integrate(parse_actions(text), row)
+    c2w = integrate(parse_actions(text, row), row)
     rows, intrinsics_source = choose_intrinsics(size, len(c2w), intrinsics=intrinsics, fov_deg=fov_deg)
     provenance = Provenance(
         dialect=dialect,
@@ -170,24 +112,44 @@ def actions_to_path(
     return CameraPath(c2w, rows, size, fps, provenance)
 
 
-def _parse_segment(number: int, part: str, start: int) -> Segment:
+def _parse_segment(number: int, part: str, start: int, dialect: Dialect) -> Segment:
     cleaned = "".join(part.split()).lower()
+    per_count = dialect.frames_per_count
+    counted = "frames" if per_count == 1 else f"steps of {per_count} frames"
     if not cleaned:
-        raise _segment_error(number, part, start, "is empty; remove the extra comma or write none-<frames>")
-    keys, dash, frames = cleaned.rpartition("-")
+        raise _segment_error(number, part, start, "is empty; remove the extra comma")
+    keys, dash, count = cleaned.rpartition("-")
     if not dash:
         raise _segment_error(number, part, start, "has no dash; wanted <keys>-<frames>, for example w-40")
-    if not frames.isdecimal() or not frames.strip("0"):
-        raise _segment_error(number, part, start, f"lasts {frames!r}; wanted a whole number of frames of at least 1")
-    if keys == "none":
-        keys = ""
-    unknown = "".join(sorted(set(keys) - set(DIALECTS[DEFAULT_DIALECT].keys)))
-    if unknown:
-        at = start + part.lower().index(unknown[0])
-        raise _segment_error(number, part, at, f"has unknown keys {unknown!r}; wanted letters of wasdijkl, or none")
-    if len(frames) > 9:
+    if not count.isdecimal() or not count.strip("0"):
+        raise _segment_error(number, part, start, f"lasts {count!r}; wanted a whole number of {counted} of at least 1")
+    held = _SPELLINGS[dialect.spelling](keys, number, part, start, dialect)
+    if len(count) > 9:
         raise _segment_error(number, part, start, f"takes the path over {MAX_FRAMES} frames; split it into takes")
-    return Segment(frozenset(keys), int(frames), start, part)
+    return Segment(held, int(count) * per_count, start, part)
+
+
+def _letters(keys: str, number: int, part: str, start: int, dialect: Dialect) -> frozenset[str]:
+    held = frozenset() if keys == "none" else frozenset(keys)
+    unknown = "".join(sorted(held - set(dialect.keys)))
+    if unknown:
+        owners = [row.name for row in DIALECTS.values() if row.spelling == "words" and keys in row.keys]
+        whose = f"; {keys!r} is a word of {' and '.join(owners)}" if owners else ""
+        at = start + part.lower().index(unknown[0])
+        problem = f"has unknown keys {unknown!r}; wanted letters of wasdijkl, or none{whose}"
+        raise _segment_error(number, part, at, problem)
+    return held
+
+
+def _word(keys: str, number: int, part: str, start: int, dialect: Dialect) -> frozenset[str]:
+    if keys not in dialect.keys:
+        at = start + len(part) - len(part.lstrip())
+        problem = f"has the unknown word {keys!r}; wanted one of {', '.join(dialect.keys)}, the others in segments of their own"
+        raise _segment_error(number, part, at, problem)
+    return frozenset([keys])
+
+
+_SPELLINGS = {"letters": _letters, "words": _word}
 
 
 def _segment_error(number: int, part: str, at: int, problem: str) -> CameraError:
@@ -223,6 +185,31 @@ def _target(keys: frozenset[str], dialect: Dialect) -> tuple[float, ...]:
     return held["forward"] * speed, held["strafe"] * speed, yaw * turn, held["pitch"] * turn
 
 
+def _roll_out_flat(steps: NDArray, dialect: Dialect) -> NDArray:
+    """(n, 4, 4) from forward, strafe, yaw, pitch (n, 4): yaw about the upright, moves over level ground."""
+    forward, strafe = steps[:, 0], steps[:, 1]
+    yaw = np.cumsum(steps[:, 2])
+    pitch = _limited_pitch(steps[:, 3], dialect)
+    # The z and x axes of yaw @ pitch have the flat lengths cos(pitch) and 1.
+    forward = forward * np.cos(pitch) / (np.cos(pitch) + dialect.flat_guard)
+    strafe = strafe / (1 + dialect.flat_guard)
+    x = forward * np.sin(yaw) + strafe * np.cos(yaw)
+    z = forward * np.cos(yaw) - strafe * np.sin(yaw)
+    centre = np.cumsum(np.stack([x, np.zeros_like(x), z], axis=1), axis=0)
+    return rigid(yaw_rotation(yaw) @ pitch_rotation(pitch), centre)
+
+
+def _roll_out_own(steps: NDArray, dialect: Dialect) -> NDArray:
+    """The same about and along the camera's own axes; nothing limits the pitch."""
+    forward, strafe, yaw, pitch = steps.T
+    rotation = np.array(list(accumulate(yaw_rotation(yaw) @ pitch_rotation(pitch), np.matmul)))
+    moves = np.stack([strafe, np.zeros_like(strafe), forward], axis=1)
+    return rigid(rotation, np.cumsum(np.einsum("fij,fj->fi", rotation, moves), axis=0))
+
+
+_ROLL_OUTS = {"flat": _roll_out_flat, "own": _roll_out_own}
+
+
 def _limited_pitch(steps: NDArray, dialect: Dialect) -> NDArray:
     """Running pitch (f,) in radians, kept inside the limit the dialect's way."""
     limit = math.radians(dialect.pitch_limit_deg)
@@ -242,7 +229,13 @@ def _check_speeds(dialect: Dialect) -> None:
         value = getattr(dialect, name)
         if not (math.isfinite(value) and value >= 0):
             raise CameraError(f"{name} must be a number of at least 0, got {value}; reverse by changing the keys")
-    if not 0 <= dialect.pitch_limit_deg < 90:
+    if dialect.axes == "own":
+        if dialect.pitch_limit_deg != math.inf:
+            raise CameraError(
+                f"{dialect.name} turns about the camera's own axes and has no pitch limit, got pitch_limit_deg "
+                f"{dialect.pitch_limit_deg}; leave it out"
+            )
+    elif not 0 <= dialect.pitch_limit_deg < 90:
         raise CameraError(
             f"pitch_limit_deg must be at least 0 and below 90, got {dialect.pitch_limit_deg}; at 90 forward is undefined"
         )

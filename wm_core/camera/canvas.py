@@ -21,6 +21,7 @@ LINE: Colour = (62, 62, 66)
 MUTED: Colour = (150, 150, 156)
 TEXT: Colour = (226, 226, 230)
 WARNING: Colour = (240, 178, 70)
+ALERT: Colour = (255, 62, 62)
 OVERSAMPLING = 2
 
 
@@ -71,6 +72,11 @@ class Canvas:
     def line(self, points: Sequence | NDArray, colour: Colour, width: float = 1.0) -> None:
         joint = "curve" if width > 2 else None  # the round joints of thin lines look like beads
         self._draw.line(self._pixels(points), fill=colour, width=self._stroke(width), joint=joint)
+
+    def shade(self, box: Box, colour: Colour) -> None:
+        """A see-through rectangle, at least a pixel wide."""
+        (left, top), (right, bottom) = self._pixels([(box.left, box.top), (box.right, box.bottom)])
+        self._draw.rectangle((left, top, max(right, left + OVERSAMPLING), bottom), fill=(*colour, 34))
 
     def triangle(self, points: Sequence | NDArray, colour: Colour) -> None:
         """A see-through triangle with a solid edge."""

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ShapeError
-from .actions import DEFAULT_DIALECT, DIALECTS, parse_actions
+from .actions import parse_actions
 from .canvas import Box, Canvas, load_font
+from .dialects import DEFAULT_DIALECT, DIALECTS
 from .motion import measure
 from .narrate import frame_signs
 from .overlay import opening
@@ -59,9 +60,9 @@ def overlaid(frames: Iterable[NDArray], path: CameraPath, layers: Layers = Layer
 
 
 def held_keys(path: CameraPath) -> list[str]:
-    """Keys for each frame: of the action string if the path has one, else those that would make its motion in nvlabs-v2."""
-    actions, dialect = path.provenance.actions, path.provenance.dialect
-    if actions and dialect and not path.provenance.conversions:
+    """Keys for each frame: of the action string if the path has one of letters, else those of its motion in nvlabs-v2."""
+    actions, dialect = path.provenance.actions, DIALECTS.get(path.provenance.dialect)
+    if actions and dialect and dialect.spelling == "letters" and not path.provenance.conversions:
         keys = ["".join(sorted(s.keys)) for s in parse_actions(actions) for _ in range(s.frames)]
     else:
         words = {role: key for key, role in DIALECTS[DEFAULT_DIALECT].keys.items()}

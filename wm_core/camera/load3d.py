@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import CameraError
 from . import quaternion
-from .conventions import to_opencv
+from .conventions import from_opencv, to_opencv
 from .intrinsics import MAX_FOV_DEG, MIN_FOV_DEG
 from .keyframes import Key, Keyframes, keyframed_path
 from .path import CameraPath
@@ -61,6 +61,29 @@ def load3d_path(
     timing = "keys" if len(keys) < 3 else "even"
     path = keyframed_path(Keyframes(tuple(keys), frames, size, fps, timing=timing))
     return path.noted(f"{len(cameras)} camera{'s' if len(cameras) > 1 else ''} of 3-D nodes").relative_to_first()
+
+
+def to_load3d(path: CameraPath, frame: int = 0, distance: float = 1.0) -> dict[str, Any]:
+    """One camera of the path in its world, as 3-D nodes take it: the inverse of what load3d_path reads.
+
+    frame: from 0 on, or from the end for negative ones. distance: metres to the target, which lies straight ahead. The principal
+    point is left out, these cameras have none; fov is that of fy.
+    """
+    if not -path.frames <= frame < path.frames:
+        raise CameraError(f"frame {frame} is not part of a path of {path.frames} frames; the last one is -1")
+    if not (math.isfinite(distance) and distance > 0):
+        raise CameraError(f"distance must be positive metres to the target, got {distance}")
+    c2w = from_opencv(path.c2w[frame].astype(np.float64), "opengl")
+    w, x, y, z = quaternion.from_rotation(c2w[None, :3, :3])[0].tolist()
+    half = path.size[0] / 2 / float(path.intrinsics[frame, 1])
+    return {
+        "position": dict(zip("xyz", c2w[:3, 3].tolist())),
+        "target": dict(zip("xyz", (c2w[:3, 3] - distance * c2w[:3, 2]).tolist())),
+        "quaternion": {"x": x, "y": y, "z": z, "w": w},
+        "fov": math.degrees(2 * math.atan(half)),
+        "zoom": 1.0,
+        "cameraType": "perspective",
+    }
 
 
 def _read(number: int, camera: Mapping[str, Any], size: tuple[int, int], fov_deg: float | None) -> _Seen:

@@ -8,10 +8,12 @@ from numpy.typing import NDArray
 from ..errors import ShapeError
 from .canvas import MUTED, TEXT, WARNING, Box, Canvas, Colour
 from .intrinsics import field_of_view_deg
+from .marks import draw_marks, draw_marks_key, draw_warnings, list_warnings, shade_warned, warned_frames
 from .motion import Motion, measure
 from .narrate import describe
 from .path import CameraPath
-from .views import SIDE, TOP, Curve, draw_chart, draw_path, draw_time_key
+from .preflight import Preflight
+from .views import SIDE, TOP, Curve, draw_chart, draw_path, draw_time_key, places_on_plan, plot_of
 
 _CARD = (576, 1024)  # (h, w) design units
 _SPEED: Colour = (110, 205, 150)
@@ -20,12 +22,18 @@ _PITCH: Colour = (240, 150, 110)
 
 
 def preview_picture(
-    path: CameraPath, *, width: int = 1024, height: int = 576, picture: NDArray | None = None
+    path: CameraPath,
+    *,
+    width: int = 1024,
+    height: int = 576,
+    picture: NDArray | None = None,
+    preflight: Preflight | None = None,
 ) -> NDArray:
     """A card about a path: top and side view, speed and turning over time, numbers, and a sentence.
 
-    picture: (h, w, 3) uint8, the first frame, shown small when given. Result: (height, width, 3) uint8. The card has
-    the shape 16:9 and is centred in pictures of another shape.
+    picture: (h, w, 3) uint8, the first frame, shown small when given. preflight: of this path; what it warns of is drawn
+    red and listed, and where the camera comes back is ringed. Result: (height, width, 3) uint8. The card has the shape
+    16:9 and is centred in pictures of another shape.
     """
     if width < 320 or height < 180:
         raise ShapeError(f"a camera preview needs at least 320 x 180 pixels, got {width} x {height}")
@@ -35,17 +43,19 @@ def preview_picture(
     canvas = Canvas(height, width, unit, ((width - unit * _CARD[1]) / 2, (height - unit * _CARD[0]) / 2))
     motion = measure(path)
     _draw_sentence(canvas, path)
-    top = Box(14, 62, 566, 408)
-    draw_path(canvas, top, TOP, motion, opening(path))
-    draw_time_key(canvas, top.left + 10, top.bottom - 13, motion.seconds)
-    draw_path(canvas, Box(14, 418, 566, 562), SIDE, motion, opening(path))
+    _draw_ways(canvas, Box(14, 62, 566, 562), path, motion, preflight)
     _draw_summary(canvas, Box(576, 62, 1010, 314), path, motion, picture)
-    draw_chart(canvas, Box(576, 324, 1010, 438), "speed, m/s", [Curve("", motion.speed, _SPEED)], motion.seconds, 0.1)
+    warned = warned_frames(preflight) if preflight else ()
+    speed = [Curve("", motion.speed, _SPEED, warned)]
+    charts = Box(576, 324, 1010, 438), Box(576, 448, 1010, 562)
+    draw_chart(canvas, charts[0], "speed, m/s", speed, motion.seconds, 0.1)
     turning = [
         Curve("yaw, right +", np.diff(motion.yaw_deg) * path.fps, _YAW),
         Curve("pitch, up +", np.diff(motion.pitch_deg) * path.fps, _PITCH),
     ]
-    draw_chart(canvas, Box(576, 448, 1010, 562), "turn, °/s", turning, motion.seconds, 1.0)
+    draw_chart(canvas, charts[1], "turn, °/s", turning, motion.seconds, 1.0)
+    for chart in charts:
+        shade_warned(canvas, plot_of(chart), path.frames, warned)
     return canvas.finish()
 
 
@@ -72,6 +82,25 @@ def _draw_sentence(canvas: Canvas, path: CameraPath) -> None:
     lines = canvas.wrap(sentence[0].upper() + sentence[1:], 16, 996, 2)
     for n, line in enumerate(lines):
         canvas.text((16, (38 if len(lines) == 1 else 28) + 21 * n), line, 16, TEXT)
+
+
+def _draw_ways(canvas: Canvas, box: Box, path: CameraPath, motion: Motion, found: Preflight | None) -> None:
+    """The path from above and from the side, and below them the warnings, for which the two make room."""
+    listing = list_warnings(canvas, found, box.width) if found else None
+    room = listing.height + 10 if listing and listing.count else 0.0
+    top, side = (
+        Box(box.left, box.top, box.right, 408 - 0.8 * room),
+        Box(box.left, 418 - 0.8 * room, box.right, 562 - room),
+    )
+    for view, panel in ((TOP, top), (SIDE, side)):
+        draw_path(canvas, panel, view, motion, opening(path), warned_frames(found) if found else ())
+        if found:
+            draw_marks(canvas, places_on_plan(panel, view, motion), found)
+    draw_time_key(canvas, top.left + 10, top.bottom - 13, motion.seconds)
+    if found:
+        draw_marks_key(canvas, top.left + 180, top.bottom - 13, found)
+    if room:
+        draw_warnings(canvas, box._replace(top=box.bottom - listing.height), listing)
 
 
 def _draw_summary(canvas: Canvas, box: Box, path: CameraPath, motion: Motion, picture: NDArray | None) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .canvas import LINE, MUTED, PANEL, TEXT, Box, Canvas, Colour
+from .canvas import ALERT, LINE, MUTED, PANEL, TEXT, Box, Canvas, Colour
 from .motion import Motion
 
 _TIME_STOPS = np.array([(76, 201, 240), (150, 130, 245), (235, 105, 165), (255, 150, 66)])
@@ -40,6 +40,7 @@ class Curve:
     name: str
     values: NDArray
     colour: Colour
+    warned: Sequence[range] = ()  # drawn red
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,10 +59,13 @@ class _Projection:
         return flat * (self.scale, -self.scale) + centre
 
 
-def draw_path(canvas: Canvas, box: Box, view: View, motion: Motion, opening: NDArray) -> None:
+def draw_path(
+    canvas: Canvas, box: Box, view: View, motion: Motion, opening: NDArray, warned: Sequence[range] = ()
+) -> None:
     """The path in a panel: metre grid, view frusta, line coloured by time, start and end.
 
-    opening: (2, 2), x / z of the left and right edge and y / z of the upper and lower edge of the picture.
+    opening: (2, 2), x / z of the left and right edge and y / z of the upper and lower edge of the picture. warned: frames
+    that are drawn red, as far as the camera after them.
     """
     canvas.panel(box, view.title)
     projection = _fit(view, motion, box)
@@ -75,6 +79,9 @@ def draw_path(canvas: Canvas, box: Box, view: View, motion: Motion, opening: NDA
     for frame, corners in zip(shown, triangles, strict=True):
         canvas.triangle(corners, time_colour(frame / max(1, len(points) - 1)))
     _draw_line(canvas, points)
+    for where in warned:
+        kept = _thinned(where.start, min(where.stop, len(points) - 1))
+        canvas.line(points[kept], ALERT, 4)
     _draw_ends(canvas, box, points, triangles)
 
 
@@ -95,7 +102,7 @@ def draw_time_key(canvas: Canvas, left: float, y: float, seconds: float) -> None
 def draw_chart(canvas: Canvas, box: Box, title: str, curves: Sequence[Curve], seconds: float, floor: float) -> None:
     """Curves over time with a shared scale of at least `floor`; below zero only when a curve goes there."""
     canvas.panel(box, title)
-    plot = box.inset(48, 30, 16, 22)
+    plot = plot_of(box)
     values = np.concatenate([curve.values for curve in curves])
     peak = _nice(max(floor, float(np.abs(values).max(initial=0.0))))
     low = -peak if values.min(initial=0.0) < -0.02 * peak else 0.0
@@ -111,10 +118,16 @@ def draw_chart(canvas: Canvas, box: Box, title: str, curves: Sequence[Curve], se
     _draw_seconds(canvas, plot, seconds)
     for curve in curves:
         count = len(curve.values)
-        kept = np.unique(np.linspace(0, count - 1, min(count, 4 * _POINTS)).round().astype(int)) if count else []
-        if len(kept) > 1:
-            canvas.line(at((kept + 0.5) * seconds / count, curve.values[kept]), curve.colour, 1.8)
+        for colour, where in ((curve.colour, range(count)), *((ALERT, where) for where in curve.warned)):
+            kept = _thinned(where.start, min(where.stop, count - 1))
+            if len(kept) > 1:
+                canvas.line(at((kept + 0.5) * seconds / count, curve.values[kept]), colour, 1.8)
     _draw_names(canvas, box, curves)
+
+
+def plot_of(chart: Box) -> Box:
+    """Where in its panel draw_chart draws curves: from the first camera's time to the last one's."""
+    return chart.inset(48, 30, 16, 22)
 
 
 def time_colour(share: float) -> Colour:
@@ -196,6 +209,12 @@ def _free_spot(box: Box, at: NDArray, drawn: NDArray) -> NDArray:
     inside = ((spots > (room.left, room.top)) & (spots < (room.right, room.bottom))).all(1)
     gaps = (np.abs(spots[:, None] - drawn[None]) / (1.6, 1.0)).max(-1).min(1)
     return spots[np.argmax(np.minimum(gaps, 22) + 100 * inside - 0.1 * np.linalg.norm(spots - at, axis=1))]
+
+
+def _thinned(first: int, last: int) -> NDArray:
+    """Indices from the first to the last, no more than a curve needs."""
+    count = min(max(0, last - first + 1), 4 * _POINTS)
+    return np.unique(np.linspace(first, last, count).round().astype(int))
 
 
 def _draw_seconds(canvas: Canvas, plot: Box, seconds: float) -> None:

@@ -21,15 +21,17 @@ from numpy.typing import NDArray
 from ...errors import CameraError
 from .. import quaternion
 from ..actions import MAX_FRAMES
-from ..conventions import to_opencv
 from ..path import CameraPath, Provenance
-from .gltf_motion import Motion, sampled
+from .conversion import Axes, to_c2w
+from .gltf_extras import OwnLens, read_extras
+from .gltf_motion import Motion, frame_times, sampled
 from .lens import ASSUMED_SIZE, check_size
-from .repair import as_rigid
 from .source import open_source
+from .timing import ASSUMED_FPS
 
 SUFFIXES = (".gltf", ".glb")
 MAX_BYTES = 64 * 2**20
+MIN_YFOV, MAX_YFOV = 0.01, 3.1  # radians
 _MAX_DEPTH = 256
 _FLOAT = 5126
 _WIDTHS = {"SCALAR": 1, "VEC3": 3, "VEC4": 4}
@@ -37,38 +39,60 @@ _NEXT = "export the scene again"
 
 
 def gltf_path(
-    file: str | Path, *, camera: str | None = None, fps: float = 16.0, size: tuple[int, int] | None = None
+    file: str | Path,
+    *,
+    camera: str | None = None,
+    fps: float | None = None,
+    size: tuple[int, int] | None = None,
+    metres: float = 1.0,
 ) -> CameraPath:
     """The way of a scene's camera, in the scene's world, sampled at `fps` from second 0 to the end of its animation.
 
-    camera: the name of its node; None: the first. size: (h, w) pixels of the pictures; None: 1280 x 704. A camera that is not
-    animated gives one frame. CameraError says what is missing, with the file.
+    camera: the name of its node; None: the first. fps, size (h, w) pixels; None: those that gltf_export wrote beside the scene,
+    else 16 and 1280 x 704. metres: length of the scene's unit. A camera that is not animated gives one frame. CameraError says
+    what is missing, with the file.
     """
     file = Path(file)
-    if not (math.isfinite(fps) and fps > 0):
+    if fps is not None and not (math.isfinite(fps) and fps > 0):
         raise CameraError(f"fps must be a positive number of frames per second, got {fps}")
     scene = _Scene(file)
-    chain, lens = scene.camera_chain(camera)
+    chain, yfov = scene.camera_chain(camera)
     motions = scene.motions(chain)
     end = max((float(m.times[-1]) for m in motions.values()), default=0.0)
-    frames = int(end * fps + 1e-6) + 1
-    if frames > MAX_FRAMES:
+    own = read_extras(scene.items("nodes")[chain[-1]], str(file))
+    notes = ()
+    if own is not None and not own.fits(yfov, end):
+        own, notes = None, ("its sana_wm extras tell of another view or length, not used",)
+    rate = fps or (own.fps if own else ASSUMED_FPS)
+    last = end * rate * (1 + 1e-7) + 1e-6  # the end is a float32, which may be a little early
+    if not last < MAX_FRAMES:
         raise CameraError(
-            f"{file}: {end:.4g} s at {fps:g} fps are {frames} frames, wanted at most {MAX_FRAMES}; cut it"
+            f"{file}: {end:.4g} s at {rate:g} fps are {last:.6g} frames, wanted at most {MAX_FRAMES}; cut it"
         )
+    frames = int(last) + 1
     world = np.tile(np.eye(4), (frames, 1, 1))
     for node in chain:
-        world = world @ scene.local(node, motions, np.arange(frames) / fps)
+        world = world @ scene.local(node, motions, frame_times(frames, rate).astype(np.float64))
     try:
-        rigid, notes = as_rigid(_without_scale(world))
-        height, width = check_size(size, "size") if size is not None else ASSUMED_SIZE
-        focal = height / 2 / math.tan(lens / 2)
-        rows = np.tile((focal, focal, width / 2, height / 2), (frames, 1))
-        conversions = (*notes, "opengl axes to opencv", f"sampled at {fps:g} fps")
+        c2w, done = to_c2w(_without_scale(world), Axes("opengl", "c2w", metres))
+        rows, pixels = _lenses(yfov, own, frames, rate, size)
+        conversions = (*notes, *done, f"sampled at {rate:g} fps")
         source = Provenance(source=f"file:{file.name} as gltf", conversions=conversions, intrinsics_source="file")
-        return CameraPath(to_opencv(rigid, "opengl"), rows, (height, width), fps, source)
+        return CameraPath(c2w, rows, pixels, rate, source)
     except CameraError as error:
         raise CameraError(f"{file}: {error}") from error
+
+
+def _lenses(
+    yfov: float, own: OwnLens | None, frames: int, fps: float, size: tuple[int, int] | None
+) -> tuple[NDArray, tuple[int, int]]:
+    """Intrinsics (f, 4), and the size (h, w) of their pixels: what is seen from top to bottom stays, whatever the size."""
+    wanted = size if size is not None else own.size if own else ASSUMED_SIZE
+    height, width = check_size(wanted, "size")
+    if own is not None:
+        return own.rows(frames, fps, (height, width)), (height, width)
+    focal = height / 2 / math.tan(yfov / 2)
+    return np.tile((focal, focal, width / 2, height / 2), (frames, 1)), (height, width)
 
 
 class _Scene:
@@ -143,7 +167,10 @@ class _Scene:
     def _above(self, node: int) -> list[int]:
         parents = {}
         for i, each in enumerate(self.items("nodes")):
-            for child in each.get("children") or ():
+            children = each.get("children") or []
+            if not isinstance(children, list):
+                raise CameraError(f"{self.file}, node {i}: children must be a list, got {children!r:.60}; {_NEXT}")
+            for child in children:
                 if isinstance(child, int):
                     parents[child] = i
         chain = [node]
@@ -159,9 +186,9 @@ class _Scene:
                 f"{self.file}: its camera is {camera.get('type')!r:.40}, wanted perspective; switch it and {_NEXT}"
             )
         lens = self._numbers(self._object(camera, "perspective"), "yfov", None, None)
-        if not 0.01 < float(lens) < 3.1:
+        if not MIN_YFOV < float(lens) < MAX_YFOV:
             raise CameraError(
-                f"{self.file}: its camera has a yfov of {float(lens):g} radians, wanted 0.01 to 3.1; {_NEXT}"
+                f"{self.file}: its camera has a yfov of {float(lens):g} radians, wanted {MIN_YFOV} to {MAX_YFOV}; {_NEXT}"
             )
         return float(lens)
 
@@ -201,7 +228,8 @@ class _Scene:
         rows = np.lib.stride_tricks.as_strided(
             np.frombuffer(data, np.uint8)[start:], (count, 4 * width), (stride, 1), writeable=False
         )
-        values = np.ascontiguousarray(rows).view("<f4").astype(np.float64)
+        with np.errstate(invalid="ignore"):  # of signalling NaNs, which the next line refuses
+            values = np.ascontiguousarray(rows).view("<f4").astype(np.float64)
         if not (np.abs(values) < 1e9).all():
             raise CameraError(f"{self.file}: an animation has numbers that are not finite, or absurd; {_NEXT}")
         return values

@@ -24,6 +24,11 @@ class Motion:
     is_turn: bool
 
 
+def frame_times(frames: int, fps: float) -> NDArray:
+    """The second of every frame, (f,) float32: files hold no more, so a file's own frames are met exactly."""
+    return (np.arange(frames) / fps).astype(np.float32)
+
+
 def sampled(motion: Motion, seconds: NDArray) -> NDArray:
     """Values (f, d); before the first and after the last key they stay."""
     times, values = motion.times, motion.values

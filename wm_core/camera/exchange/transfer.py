@@ -77,6 +77,21 @@ def export_path(
     file = Path(file)
     row = find_format(format) if format is not None else format_for_writing(file)
     axes = Axes(convention or row.convention, matrices or row.direction, metres)
+    contents = _contents(path, file, row, axes)
+    if row.is_folder:
+        _make_folder(file)
+    return write_whole(contents)
+
+
+def exported_text(path: CameraPath, format: str) -> str:
+    """What export_path writes into the single file of a text format, in the format's own axes."""
+    row = find_format(format)
+    (content,) = _contents(path, Path(f"camera{row.names[0]}"), row, Axes(row.convention, row.direction)).values()
+    return content.decode()
+
+
+def _contents(path: CameraPath, file: Path, row: Format, axes: Axes) -> dict[Path, bytes]:
+    """What each file of the format is to hold."""
     height, width = path.size
     stored = StoredCameras(
         from_c2w(path.c2w, axes),
@@ -86,10 +101,7 @@ def export_path(
         fps=path.fps,
         direction=axes.direction,
     )
-    contents = row.write(stored, file)
-    if row.is_folder:
-        _make_folder(file)
-    return write_whole(contents)
+    return row.write(stored, file)
 
 
 def _direction(stored: StoredCameras, row: Format, asked: Direction | None) -> Direction:
