@@ -15,6 +15,7 @@ async def comfy_entrypoint():
         from server import PromptServer
 
         from .nodes import NODES
+        from .nodes.editor_server import offer_camera_editor
         from .nodes.record import note_models
         from .nodes.shipped import offer_shipped_models
     except Exception:  # the host shows one line of an error raised here, so the rest of it is logged first
@@ -22,6 +23,7 @@ async def comfy_entrypoint():
         raise
     PromptServer.instance.add_on_prompt_handler(note_models)
     offer_shipped_models()
+    offer_camera_editor(PromptServer.instance)
 
     class SanaWMExtension(ComfyExtension):
         async def get_node_list(self) -> list[type]:

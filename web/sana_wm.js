@@ -43,3 +43,25 @@ function showFilm(id, film) {
   app.nodeOutputs[id] = film;
   dropPreview(id);
 }
+
+const CARD_HEIGHT = 190; // CSS pixels
+const CARD_WIDTH = 320;
+
+app.registerExtension({
+  name: "SanaWM.CameraEditor",
+  nodeCreated(node) {
+    if (node.comfyClass !== "SanaWMCameraEditor") return;
+    const state = node.widgets?.find((widget) => widget.name === "state");
+    if (state) {
+      state.hidden = true; // the editor writes it, and a page of JSON says nothing
+      state.options = { ...state.options, hidden: true };
+    }
+    const place = document.createElement("div");
+    place.dataset.captureWheel = "false"; // the wheel zooms the graph; the editor itself is a dialog
+    place.style.cssText = `display: flex; flex-direction: column; gap: 4px; flex: 1; min-height: ${CARD_HEIGHT}px`;
+    const height = () => CARD_HEIGHT;
+    node.addDOMWidget("path_view", "sana_wm_camera_path", place, { serialize: false, getMinHeight: height });
+    node.setSize([Math.max(node.size[0], CARD_WIDTH), node.computeSize()[1]]);
+    import("./camera_editor/card.mjs").then(({ Card }) => new Card(node, place));
+  },
+});

@@ -58,7 +58,9 @@ def test_start_up_prints_no_error_of_ours(server, object_info):
     assert ours == sorted(
         [
             "SanaWMActionsConvert",
+            "SanaWMCameraConvert",
             "SanaWMCameraEdit",
+            "SanaWMCameraEditor",
             "SanaWMCameraFromActions",
             "SanaWMCameraFromLoad3D",
             "SanaWMCameraJoin",

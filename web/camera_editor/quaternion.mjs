@@ -67,6 +67,16 @@ export function ofAngles(yaw, pitch, roll) {
   return multiplied(multiplied(about(1, yaw), about(0, pitch)), about(2, roll));
 }
 
+/** Yaw, pitch and roll of a turn, in radians: the inverse of ofAngles, yaw in (-pi, pi]. */
+export function anglesOf(turn) {
+  const ahead = turned(turn, [0, 0, 1]);
+  const [right, down] = [turned(turn, [1, 0, 0]), turned(turn, [0, 1, 0])];
+  return [Math.atan2(ahead[0], ahead[2]), Math.asin(Math.max(-1, Math.min(1, -ahead[1]))), Math.atan2(right[1], down[1])];
+}
+
+/** A vector, turned. */
+export const turned = (turn, vector) => multiplied(multiplied(turn, [0, ...vector]), inverse(turn)).slice(1);
+
 /** Of a rotation as three columns, the camera's x, y and z axes. Shepperd 1978. */
 export function ofAxes(x, y, z) {
   const trace = x[0] + y[1] + z[2];

@@ -1,0 +1,113 @@
+/** The document being edited: what is selected, where the playhead is, and what was before, to go back to. */
+
+import { keyframedPath } from "./keyframes.mjs";
+import { keyBefore } from "./document.mjs";
+
+const MOST_STEPS = 200; // that can be undone
+
+/** Events: "document" (it changed), "selection", "place" (the playhead moved), "kept" (a change is done and to be saved). */
+export class Draft extends EventTarget {
+  #past = [];
+  #future = [];
+  #kept;
+  #path = null;
+
+  constructor(document) {
+    super();
+    this.document = this.#kept = document;
+    this.frame = 0;
+    this.selected = 0; // number of a key, or -1
+    this.part = "position"; // of the selected key: position, pivot, arrives or leaves
+  }
+
+  /** The camera at every frame; made when it is asked for. */
+  get path() {
+    this.#path ??= keyframedPath(this.document);
+    return this.#path;
+  }
+
+  get camera() {
+    return this.path[Math.min(this.frame, this.path.length - 1)];
+  }
+
+  get key() {
+    return this.document.keys[this.selected] ?? null;
+  }
+
+  get canUndo() {
+    return this.#past.length > 0;
+  }
+
+  get canRedo() {
+    return this.#future.length > 0;
+  }
+
+  /** Show a document that is not decided yet, as while a key is dragged. */
+  show(document) {
+    this.document = document;
+    this.#path = null;
+    this.frame = Math.min(this.frame, document.frames - 1);
+    if (this.selected >= document.keys.length) this.selected = document.keys.length - 1;
+    this.#tell("document");
+  }
+
+  /** Decide: what was before can be gone back to. */
+  keep(document = this.document) {
+    if (document !== this.document) this.show(document);
+    if (document === this.#kept) return;
+    this.#past.push(this.#kept);
+    if (this.#past.length > MOST_STEPS) this.#past.shift();
+    this.#future = [];
+    this.#kept = document;
+    this.#tell("kept");
+  }
+
+  /** Back to the last decided document, as when a drag is broken off. */
+  drop() {
+    if (this.document !== this.#kept) this.show(this.#kept);
+  }
+
+  undo() {
+    this.#step(this.#past, this.#future);
+  }
+
+  redo() {
+    this.#step(this.#future, this.#past);
+  }
+
+  #step(from, to) {
+    if (!from.length) return;
+    to.push(this.#kept);
+    this.#kept = from.pop();
+    this.show(this.#kept);
+    this.#tell("kept");
+  }
+
+  /** Move the playhead, and select the key that stands there, if one does. */
+  goTo(frame) {
+    this.frame = Math.max(0, Math.min(Math.round(frame), this.document.frames - 1));
+    const at = this.document.keys.findIndex((key) => key.frame === this.frame);
+    if (at >= 0 && at !== this.selected) {
+      [this.selected, this.part] = [at, "position"];
+      this.#tell("selection");
+    }
+    this.#tell("place");
+  }
+
+  /** Select a key, and a part of it; the playhead goes there. */
+  select(number, part = "position") {
+    [this.selected, this.part] = [number, part];
+    this.frame = Math.min(this.document.keys[number].frame, this.document.frames - 1);
+    this.#tell("selection");
+    this.#tell("place");
+  }
+
+  /** Select what stands at the playhead or last before it. */
+  selectHere() {
+    this.select(keyBefore(this.document, this.frame));
+  }
+
+  #tell(what) {
+    this.dispatchEvent(new Event(what));
+  }
+}

@@ -1,0 +1,96 @@
+/** What the editor says, in the frontend's language where it is one of these. Messages of the server stay English. */
+
+const TEXTS = {
+  title: ["Camera path", "摄像机路径", "カメラパス"],
+  open: ["Edit camera path", "编辑摄像机路径", "カメラパスを編集"],
+  close: ["Close", "关闭", "閉じる"],
+  presets: ["Preset…", "预设…", "プリセット…"],
+  record: ["Record", "录制", "録画"],
+  stop: ["Stop", "停止", "停止"],
+  recording: [
+    "Recording at {fps} frames a second: hold W A S D, I J K L, or use a gamepad. Esc stops.",
+    "正在以每秒 {fps} 帧录制:按住 W A S D、I J K L,或使用手柄。Esc 停止。",
+    "毎秒 {fps} フレームで録画中:W A S D、I J K L を押すかゲームパッドで操作。Esc で停止。",
+  ],
+  actions: ["Action string", "动作字符串", "アクション文字列"],
+  toNode: ["Make an actions node", "生成动作节点", "アクションノードを作成"],
+  open_file: ["Import…", "导入…", "インポート…"],
+  save_file: ["Export", "导出", "エクスポート"],
+  undo: ["Undo", "撤销", "元に戻す"],
+  redo: ["Redo", "重做", "やり直す"],
+  copy: ["Copy key", "复制关键帧", "キーをコピー"],
+  paste: ["Paste key", "粘贴关键帧", "キーを貼り付け"],
+  add: ["Add key", "添加关键帧", "キーを追加"],
+  remove: ["Remove key", "删除关键帧", "キーを削除"],
+  reseed: ["Take the incoming path", "采用输入路径", "入力パスを使う"],
+  clear: ["Start over", "重新开始", "最初から"],
+  orbit: ["Orbit", "环绕", "オービット"],
+  fly: ["Fly", "飞行", "フライ"],
+  frameAll: ["Whole path", "整条路径", "全体を表示"],
+  frameAbove: ["From above", "俯视", "上から"],
+  move: ["Move", "移动", "移動"],
+  turn: ["Turn", "旋转", "回転"],
+  view: ["3-D view of the path", "路径三维视图", "パスの 3D ビュー"],
+  through: ["Through the camera", "摄像机视角", "カメラ視点"],
+  play: ["Play", "播放", "再生"],
+  pause: ["Pause", "暂停", "一時停止"],
+  timeline: ["Timeline", "时间线", "タイムライン"],
+  playhead: ["Frame shown", "当前帧", "表示フレーム"],
+  key: ["Key {number} at frame {frame}", "关键帧 {number},第 {frame} 帧", "キー {number}、フレーム {frame}"],
+  selected: ["Selected key", "所选关键帧", "選択中のキー"],
+  no_key: ["No key is selected", "未选择关键帧", "キーが選択されていません"],
+  frame: ["Frame", "帧", "フレーム"],
+  time: ["Time (s)", "时间(秒)", "時間(秒)"],
+  x: ["Right (m)", "右 (米)", "右 (m)"],
+  y: ["Down (m)", "下 (米)", "下 (m)"],
+  z: ["Ahead (m)", "前 (米)", "前 (m)"],
+  yaw: ["Yaw (°)", "偏航 (°)", "ヨー (°)"],
+  pitch: ["Pitch (°)", "俯仰 (°)", "ピッチ (°)"],
+  roll: ["Roll (°)", "横滚 (°)", "ロール (°)"],
+  fov: ["View width (°)", "视场角 (°)", "画角 (°)"],
+  focal: ["Focal length (mm)", "焦距 (mm)", "焦点距離 (mm)"],
+  all_keys: ["Same in all keys", "应用到所有关键帧", "全キーに適用"],
+  easing: ["To the next key", "到下一关键帧", "次のキーまで"],
+  pivot: ["Look at a point", "注视一点", "注視点"],
+  pivot_x: ["Point right (m)", "点 右 (米)", "点 右 (m)"],
+  pivot_y: ["Point down (m)", "点 下 (米)", "点 下 (m)"],
+  pivot_z: ["Point ahead (m)", "点 前 (米)", "点 前 (m)"],
+  path: ["Whole path", "整条路径", "パス全体"],
+  length: ["Frames", "帧数", "フレーム数"],
+  fps: ["Frames a second", "帧率", "フレーム毎秒"],
+  positions: ["Between positions", "位置插值", "位置の補間"],
+  turns: ["Between turns", "旋转插值", "回転の補間"],
+  timing: ["Timing", "时间分配", "タイミング"],
+  amount: ["Amount", "幅度", "量"],
+  apply: ["Apply", "应用", "適用"],
+  cancel: ["Cancel", "取消", "キャンセル"],
+  warnings: ["Before you wait", "生成前检查", "生成前の確認"],
+  fine: ["Nothing to warn of", "没有警告", "警告はありません"],
+  hint: [
+    "Start with a preset, record a flight, or move the playhead and add keys.",
+    "从预设开始、录制飞行,或移动播放头并添加关键帧。",
+    "プリセット、飛行の録画、または再生位置を動かしてキーを追加して始めます。",
+  ],
+  drop: ["Drop a camera file here", "将摄像机文件拖放到此处", "カメラファイルをここにドロップ"],
+  linked: ["comes from another node", "由其他节点提供", "別のノードから入力"],
+  no_webgl: [
+    "This browser has no WebGL: the 3-D views stay empty, all fields work.",
+    "此浏览器不支持 WebGL:三维视图为空,其他字段可用。",
+    "このブラウザは WebGL 非対応です。3D ビューは空ですが、各項目は使えます。",
+  ],
+  broken: [
+    "The keyframes of this node cannot be read ({why}); they stay as they are until you change something here.",
+    "无法读取此节点的关键帧({why});在此更改之前它们保持不变。",
+    "このノードのキーフレームを読めません({why})。ここで変更するまでそのまま残ります。",
+  ],
+};
+const LANGUAGES = ["en", "zh", "ja"];
+
+/** label(name, values) in a language such as "zh-TW"; English for others. */
+export function labeller(language = "en") {
+  const column = Math.max(0, LANGUAGES.indexOf(language.slice(0, 2).toLowerCase()));
+  return (name, values = {}) => TEXTS[name][column].replace(/\{(\w+)\}/g, (_, key) => values[key]);
+}
+
+/** For the test that no language lacks a text. */
+export const texts = () => TEXTS;
