@@ -140,7 +140,9 @@ export class Card {
   #closed() {
     this.editor = null;
     this.update();
-    app.extensionManager?.workflow?.activeWorkflow?.changeTracker?.checkState?.();
+    const tracker = app.extensionManager?.workflow?.activeWorkflow?.changeTracker;
+    if (tracker?.captureCanvasState) tracker.captureCanvasState(); // so that the graph can undo what was done here
+    else tracker?.checkState?.(); // before 1.50
     this.open.focus({ preventScroll: true });
   }
 

@@ -142,6 +142,7 @@ export class Editor {
     const transport = element("div", { class: "transport" }, player.button, player.clock, this.status, fields.ofPath);
     this.dialog = element("dialog", { "aria-label": label("title") }, this.toolbar.element, middle, transport, this.timeline.element);
     this.host = element("div", { class: "sana-wm-camera-editor" });
+    this.host.editor = this; // for a look from the console, and for tests
     const style = element("link", { rel: "stylesheet", href: new URL("editor.css", import.meta.url).href });
     this.host.attachShadow({ mode: "open" }).append(style, this.dialog);
     this.resized = new ResizeObserver(this.redraw);

@@ -29,6 +29,15 @@ function shortcut(event, commands, views) {
   if (!act) return;
   event.preventDefault();
   act();
+  if (control) hideFromGraph(event);
+}
+
+/**
+ * The frontend hears keys at the window before anybody else does, and undoes in the graph one frame later, if the event then
+ * still says Control. A graph that is put back would take this editor's node away.
+ */
+function hideFromGraph(event) {
+  for (const name of ["ctrlKey", "metaKey"]) Object.defineProperty(event, name, { value: false });
 }
 
 function ofControl(key, shift, commands) {
