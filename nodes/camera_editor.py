@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import replace
-from pathlib import Path
 
-import folder_paths
-import numpy as np
 from comfy_api.latest import io, ui
-from numpy.typing import NDArray
 
 from ..wm_core.camera import (
     CameraPath,
@@ -26,11 +21,10 @@ from ..wm_core.errors import CameraError
 from .bridge import image_of, picture_of, say
 from .camera import CATEGORY, picture_size
 from .compat import advanced
-from .depth import DEPTHS, depth_inputs, metres_of
+from .depth import DEPTHS, depth_inputs, keep_depth, metres_of
 from .types import Camera
 
 SHOWN = "sana_wm_camera"  # of a node's output: what the editor draws the scene from
-MOST_POINTS = 100_000
 
 
 class SanaWMCameraEditor(io.ComfyNode):
@@ -100,7 +94,7 @@ class SanaWMCameraEditor(io.ComfyNode):
             "fps": path.fps,
             "size": list(size),
             "picture": None if image is None else dict(ui.PreviewImage(image[:1], cls=cls).as_dict()["images"][0]),
-            "depth": None if metres is None else _kept(metres),
+            "depth": None if metres is None else keep_depth(metres),
         }
         text = "" if keyframes is None else write_keyframes(keyframes)
         return io.NodeOutput(path, text, card, ui={SHOWN: [shown]})
@@ -115,14 +109,3 @@ def _seed(path: CameraPath) -> Keyframes | None:
         return keyframes_of(path).keyframes
     except CameraError:
         return None
-
-
-def _kept(metres: NDArray) -> dict:
-    """The depth map where the browser gets it: little-endian float32 in the temporary folder, MOST_POINTS at most."""
-    stride = max(1, int(np.ceil(np.sqrt(metres.size / MOST_POINTS))))
-    fewer = np.ascontiguousarray(metres[::stride, ::stride], "<f4")
-    name = f"sana_wm_depth_{secrets.token_hex(8)}.f32"
-    folder = Path(folder_paths.get_temp_directory())
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_bytes(fewer.tobytes())
-    return {"filename": name, "subfolder": "", "type": "temp", "height": fewer.shape[0], "width": fewer.shape[1]}

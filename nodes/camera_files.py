@@ -25,6 +25,7 @@ from .bridge import path_inside, say
 from .camera import CATEGORY
 from .compat import advanced, check_choice
 from .load import AUTO
+from .shipped import CAMERAS
 from .types import Camera
 
 OWN = "sana-wm"
@@ -226,10 +227,11 @@ NODES = [SanaWMCameraLoad, SanaWMCameraSave]
 
 
 def camera_files(*suffixes: str) -> list[str]:
-    """Names for the file widget: files of known suffixes, and folders of COLMAP models, in the input folder and below
-    output/cameras."""
+    """Names for the file widget: files of known suffixes, and folders of COLMAP models, in the input folder, below
+    output/cameras, and what ships with the pack."""
     found: set[str] = set()
-    for root, prefix in ((Path(folder_paths.get_input_directory()), ""), (_saved(), f"output/{SUBFOLDER}/")):
+    given, saved = Path(folder_paths.get_input_directory()), Path(folder_paths.get_output_directory()) / SUBFOLDER
+    for root, prefix in ((given, ""), (saved, f"output/{SUBFOLDER}/"), (CAMERAS, "")):
         for folder, _, names in os.walk(root):
             here = Path(folder).relative_to(root)
             found |= {prefix + (here / n).as_posix() for n in names if n.lower().endswith(suffixes or SUFFIXES)}
@@ -238,17 +240,12 @@ def camera_files(*suffixes: str) -> list[str]:
     return sorted(found)
 
 
-def _saved() -> Path:
-    return Path(folder_paths.get_output_directory()) / SUBFOLDER
-
-
 def _place_of(name: str) -> Path | None:
-    """Where that name lies; None if it lies nowhere, or outside of both folders."""
-    inside, root = (name[7:], folder_paths.get_output_directory()) if name.startswith("output/") else (
-        name, folder_paths.get_input_directory(),
-    )  # fmt: skip
-    place = path_inside(root, inside)
-    return place if place is not None and place.exists() else None
+    """Where that name lies, the user's own file before one that ships; None if it lies nowhere, or outside of the folders."""
+    is_saved = name.startswith("output/")
+    roots = (folder_paths.get_output_directory(),) if is_saved else (folder_paths.get_input_directory(), CAMERAS)
+    places = (path_inside(root, name.removeprefix("output/")) for root in roots)
+    return next((place for place in places if place is not None and place.exists()), None)
 
 
 def _written(name: str) -> tuple:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import secrets
+from pathlib import Path
+
+import folder_paths
+import numpy as np
 from comfy_api.latest import io
 from numpy.typing import NDArray
 
@@ -11,6 +17,8 @@ from .compat import advanced, check_choice
 from .geometry import Geometry, depth_of_geometry
 
 DEPTHS = ["white is near", "metres"]
+MOST_POINTS = 100_000  # of what the camera editor shows
+_KEPT = re.compile(r"sana_wm_depth_[0-9a-f]{16}\.f32")
 
 
 def depth_inputs() -> list[io.Input]:
@@ -55,6 +63,30 @@ def metres_of(
         )
     near = depth_of(depth).clip(0, 1)
     return 1 / (near / nearest + (1 - near) / farthest)
+
+
+def keep_depth(metres: NDArray) -> dict:
+    """Put a depth map (h, w) where the browser gets it: little-endian float32 in the temporary folder, MOST_POINTS at most.
+
+    Result: how ComfyUI names such a file, and its height and width.
+    """
+    stride = max(1, int(np.sqrt(metres.size / MOST_POINTS)))
+    while metres[::stride, ::stride].size > MOST_POINTS:
+        stride += 1
+    fewer = np.ascontiguousarray(metres[::stride, ::stride], "<f4")
+    name = f"sana_wm_depth_{secrets.token_hex(8)}.f32"
+    folder = Path(folder_paths.get_temp_directory())
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(fewer.tobytes())
+    return {"filename": name, "subfolder": "", "type": "temp", "height": fewer.shape[0], "width": fewer.shape[1]}
+
+
+def kept_depth(name: str, height: int, width: int) -> NDArray | None:
+    """What keep_depth has put there, (h, w) metres; None if it is gone, or if that is no name of its own."""
+    file = Path(folder_paths.get_temp_directory()) / name
+    if not _KEPT.fullmatch(name) or not file.is_file() or file.stat().st_size != 4 * height * width:
+        return None
+    return np.fromfile(file, "<f4").reshape(height, width)
 
 
 def _metres(name: str, default: float, tooltip: str) -> io.Input:

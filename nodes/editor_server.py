@@ -33,8 +33,10 @@ from ..wm_core.camera import (
     read_keyframes,
     write_keyframes,
 )
+from ..wm_core.camera.actions import MAX_FRAMES
 from ..wm_core.camera.keyframes import POSITIONS, TIMINGS, TURNS
-from ..wm_core.errors import SanaWMError
+from ..wm_core.errors import CameraError, SanaWMError
+from .depth import kept_depth
 
 PREFIX = "/sana_wm/camera"
 MOST_BYTES = 32_000_000  # of a file; a minute of poses has 100 kB
@@ -54,17 +56,29 @@ def _answered(make: Callable) -> Callable:
     """A handler that reads the body, works in a thread, and says errors of the user's as such."""
 
     async def handler(request: web.Request) -> web.Response:
-        if (request.content_length or 0) > MOST_BYTES:
+        body = await _body(request)
+        if body is None:
             return _refused(f"a camera file has at most {MOST_BYTES // 1_000_000} MB; thin it out, or load it by a node")
-        body = await request.read()
         try:
             return web.json_response(await asyncio.to_thread(make, body, dict(request.query)))
         except SanaWMError as error:
             return _refused(str(error))
-        except (KeyError, TypeError, ValueError) as error:
+        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
             return _refused(f"the request is not one of the editor's: {error!r}")
 
     return handler
+
+
+async def _body(request: web.Request) -> bytes | None:
+    """None if it is too long, which not every client says in advance."""
+    if (request.content_length or 0) > MOST_BYTES:
+        return None
+    body = bytearray()
+    async for part in request.content.iter_any():
+        body += part
+        if len(body) > MOST_BYTES:
+            return None
+    return bytes(body)
 
 
 def _refused(text: str) -> web.Response:
@@ -97,8 +111,9 @@ def _keyframes(body: bytes, query: dict) -> dict:
     view = {"size": tuple(asked["size"]), "fov_deg": asked["fov"], "fps": asked["fps"]}
     if "actions" in asked:
         return _told(keyframes_of(actions_to_path(asked["actions"], dialect=FLYING, **view)))
-    make = preset_keyframes if asked["whole"] else _preset_in_keys
-    return _told(make(asked["preset"], frames=asked["frames"], amount=asked.get("amount"), **view))
+    make, frames = preset_keyframes if asked["whole"] else _preset_in_keys, asked["frames"]
+    _check_length(frames)
+    return _told(make(asked["preset"], frames=frames, amount=asked.get("amount"), **view))
 
 
 def _preset_in_keys(name: str, **options: Any) -> Fit:
@@ -112,7 +127,18 @@ def _file(body: bytes, query: dict) -> dict:
     with tempfile.TemporaryDirectory(prefix="sana_wm_") as folder:
         place = Path(folder) / f"camera{PurePath(query['name']).suffix.lower()[:16]}"
         place.write_bytes(body)
-        return _told(keyframes_of(camera_of_file(place, size=size).relative_to_first()))
+        try:
+            path = camera_of_file(place, size=size)
+            _check_length(path.frames)
+            return _told(keyframes_of(path.relative_to_first()))
+        except SanaWMError as error:  # which names the file by where it stands here
+            raise CameraError(str(error).replace(str(place), PurePath(query["name"]).name)) from error
+
+
+def _check_length(frames: Any) -> None:
+    """Before anything of that length is made."""
+    if not isinstance(frames, int) or not 0 < frames <= MAX_FRAMES:
+        raise CameraError(f"a path has 1 to {MAX_FRAMES} frames, got {frames!r:.60}; split it into takes")
 
 
 def _told(fit: Fit) -> dict:
@@ -125,9 +151,10 @@ def _told(fit: Fit) -> dict:
 
 
 def _preflight(body: bytes, query: dict) -> dict:
-    """What a document's path will ask of the model, and which keys would make its motion."""
+    """What a document's path will ask of the model, and which keys would make its motion. `depth`: of what the node told."""
     path = keyframed_path(read_keyframes(body.decode("utf-8", "replace")))
-    found = preflight(path)
+    depth = kept_depth(query["depth"], int(query["height"]), int(query["width"])) if "depth" in query else None
+    found = preflight(path, depth=depth)
     findings = [
         {"level": f.level, "text": f.text, "frames": [[r.start, r.stop] for r in f.frames]} for f in found.findings
     ]

@@ -1,4 +1,4 @@
-"""The small models that come with the pack, where the host's loaders look for models."""
+"""What comes with the pack: small models, where the host's loaders look for models, and cameras."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from pathlib import Path
 
 import folder_paths
 
-MODELS = Path(__file__).resolve().parents[1] / "assets" / "models"
+_ASSETS = Path(__file__).resolve().parents[1] / "assets"
+MODELS = _ASSETS / "models"
+CAMERAS = _ASSETS / "cameras"  # Load SANA-WM Camera offers them
 
 
 def offer_shipped_models() -> None:

@@ -9,6 +9,8 @@ import argparse
 import json
 from pathlib import Path
 
+from .graphs.camera_editor import camera_editor
+from .graphs.camera_from_file import camera_from_file
 from .graphs.continue_and_branch import continue_and_branch
 from .graphs.refine_and_compare import refine_and_compare
 from .graphs.start import start
@@ -19,7 +21,16 @@ from .workflows import api_form, ui_form
 
 FOLDER = Path(__file__).resolve().parents[1] / "example_workflows"
 
-EXAMPLES = (start, tiny_world, stream_minute, continue_and_branch, stitch_two_clips, refine_and_compare)
+EXAMPLES = (
+    start,
+    tiny_world,
+    stream_minute,
+    continue_and_branch,
+    stitch_two_clips,
+    refine_and_compare,
+    camera_editor,
+    camera_from_file,
+)
 GRAPHS = {graph.__name__: graph for graph in EXAMPLES}
 
 

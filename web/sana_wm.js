@@ -62,6 +62,11 @@ app.registerExtension({
     const height = () => CARD_HEIGHT;
     node.addDOMWidget("path_view", "sana_wm_camera_path", place, { serialize: false, getMinHeight: height });
     node.setSize([Math.max(node.size[0], CARD_WIDTH), node.computeSize()[1]]);
-    import("./camera_editor/card.mjs").then(({ Card }) => new Card(node, place));
+    const card = import("./camera_editor/card.mjs").then(({ Card }) => new Card(node, place));
+    const before = node.onExecuted;
+    node.onExecuted = function (output) {
+      before?.call(this, output);
+      card.then((made) => made.executed(output)); // the run may be over before the card is there
+    };
   },
 });

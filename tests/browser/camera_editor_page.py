@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING
 
 import numpy as np
-from browser.frontend_page import node_widget_value
 
+from browser.frontend_page import node_widget_value
 from wm_core.camera import quaternion
 
 if TYPE_CHECKING:

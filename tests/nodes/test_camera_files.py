@@ -179,3 +179,16 @@ def test_a_changed_file_is_read_again(files, camera, host_folders):
     images = host_folders / saved / "images.txt"
     images.write_text(images.read_text() + "\n")
     assert files.SanaWMCameraLoad.fingerprint_inputs(saved) != before
+
+
+def test_the_shipped_camera_is_offered_behind_the_users_own(files, camera, host_folders):
+    from sana_wm_pack.wm_core.camera import export_path
+
+    (shipped,) = files.CAMERAS.iterdir()
+    assert shipped.name in files.camera_files() and shipped.name not in files.camera_files(".npy")
+    assert load(files, shipped.name, fov=70.0).frames == 193
+    before = files.SanaWMCameraLoad.fingerprint_inputs(shipped.name)
+    export_path(camera, host_folders / "input" / shipped.name, format="tum")
+    assert files.camera_files().count(shipped.name) == 1
+    assert load(files, shipped.name, fov=70.0).frames == camera.frames
+    assert files.SanaWMCameraLoad.fingerprint_inputs(shipped.name) != before

@@ -15,6 +15,7 @@ export class Advice extends EventTarget {
     Object.assign(this, { draft, label, say });
     this.report = { findings: [], held: [], summary: "" };
     this.warned = new Set(); // frames
+    this.depth = null; // the file of a depth map, with which collisions are found
     this.element = element("ul", { class: "warnings", "aria-label": label("warnings") });
   }
 
@@ -32,7 +33,7 @@ export class Advice extends EventTarget {
   async #ask() {
     const text = write(this.draft.document);
     try {
-      const report = await getPreflight(text);
+      const report = await getPreflight(text, this.depth);
       if (this.isDisposed || text !== write(this.draft.document)) return;
       this.report = report;
     } catch (error) {

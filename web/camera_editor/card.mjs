@@ -13,15 +13,20 @@ import { withAids, World } from "./world.mjs";
 
 const RELEASED_SIZE = [704, 1280]; // pixels, where no picture says more
 const SHOWN = "sana_wm_camera"; // as nodes/camera_editor.py names it
+const STYLES = {
+  canvas: "width: 100%; flex: 1; min-height: 0; cursor: pointer; border-radius: 6px",
+  button: "flex: none; padding: 6px; border: 1px solid #4a5368; border-radius: 6px; background: #2a3040; color: #d7dce8; cursor: pointer",
+  text: "flex: none; font: 11px sans-serif; opacity: 0.8; overflow: hidden; text-overflow: ellipsis; white-space: nowrap",
+};
 
 export class Card {
   /** @param {object} node the graph's node @param {HTMLElement} place an empty element that the node shows */
   constructor(node, place) {
     [this.node, this.told, this.editor] = [node, null, null];
     this.label = labeller(app.extensionManager?.setting?.get("Comfy.Locale") ?? "en");
-    this.canvas = element("canvas", { "aria-hidden": true, style: "width: 100%; flex: 1; min-height: 0; cursor: pointer; border-radius: 6px" });
-    this.open = button(this.label("open"), () => this.edit(), { style: "flex: none; padding: 5px; cursor: pointer" });
-    this.text = element("div", { role: "status", style: "flex: none; font: 11px sans-serif; opacity: 0.8; overflow: hidden; text-overflow: ellipsis; white-space: nowrap" });
+    this.canvas = element("canvas", { "aria-hidden": true, style: STYLES.canvas });
+    this.open = button(this.label("open"), () => this.edit(), { style: STYLES.button });
+    this.text = element("div", { role: "status", style: STYLES.text });
     place.replaceChildren(this.canvas, this.text, this.open);
     this.canvas.addEventListener("click", () => this.edit());
     hold();
@@ -39,7 +44,7 @@ export class Card {
       const [{ Editor }, choices] = await Promise.all([import("./editor.mjs"), getChoices()]);
       this.editor = new Editor({ ...this.#given(), choices });
       this.editor.open();
-      this.editor.show(await sceneOf(this.node, this.told));
+      await this.#showScene();
     } catch (error) {
       this.text.textContent = error.message;
       throw error;
@@ -77,7 +82,6 @@ export class Card {
         return answer;
       };
     };
-    after("onExecuted", (output) => this.#executed(output));
     after("onConfigure", () => this.update());
     after("onRemoved", () => this.dispose());
     for (const name of ["state", "length", "fps"]) {
@@ -93,10 +97,18 @@ export class Card {
     }
   }
 
-  async #executed(output) {
+  /** The node has run: `output` tells of its picture, depth map and incoming path. */
+  async executed(output) {
     this.told = output?.[SHOWN]?.[0] ?? this.told;
     this.update();
-    if (this.editor) this.editor.show(await sceneOf(this.node, this.told));
+    await this.#showScene();
+  }
+
+  /** Give the editor what there is to see; what was asked for before a run, and comes after it, is left out. */
+  async #showScene() {
+    const { told, editor } = this;
+    const scene = await sceneOf(this.node, told);
+    if (told === this.told && editor === this.editor) editor?.show({ ...scene, seed: told?.seed ?? null });
   }
 
   #given() {
@@ -163,7 +175,8 @@ export class Card {
   }
 
   #isLinked(name) {
-    return this.node.inputs?.some((input) => input.widget?.name === name && input.link != null) ?? false;
+    const slot = this.node.inputs?.findIndex((input) => input.widget?.name === name) ?? -1;
+    return slot >= 0 && this.node.isInputConnected(slot);
   }
 
   #draw(draft) {
@@ -174,7 +187,7 @@ export class Card {
     const points = world.points(draft.path).map((point) => new Vector3(...point));
     const centre = points.reduce((sum, point) => sum.add(point), new Vector3()).divideScalar(points.length);
     const radius = Math.max(1.2, ...points.map((point) => point.distanceTo(centre)));
-    eye.position.copy(centre).add(new Vector3(0.8, 1, 1.2).normalize().multiplyScalar(radius * 2.4));
+    eye.position.copy(centre).add(new Vector3(0.8, 1, 1.2).normalize().multiplyScalar(radius * 1.9));
     eye.lookAt(centre);
     draw(world.scene, eye, this.canvas);
     world.dispose();

@@ -1,6 +1,6 @@
 /** What a user can do to a draft by a button, a shortcut, a file or the clipboard. */
 
-import { blank, continued, FORMAT, read, wholeFrames, withKey, withKeyAt, withoutKey, write } from "./document.mjs";
+import { blank, continued, FORMAT, isPlain, read, wholeFrames, withKey, withKeyAt, withoutKey, write } from "./document.mjs";
 import { getKeyframes, readFile } from "./remote.mjs";
 
 let clipboard = ""; // of the copy button; Ctrl+C uses the system's
@@ -102,8 +102,7 @@ export class Commands extends EventTarget {
     const { document, frame } = this.draft;
     try {
       const answer = await request();
-      const isPlain = document.timing === "keys" && document.turns === "slerp";
-      const start = frame && !isPlain ? await this.#inKeys(document) : document;
+      const start = frame && !isPlain(document, frame) ? await this.#inKeys(document) : document;
       this.#begin(continued(start, frame, read(JSON.stringify(answer.document))));
       this.say(answer.told);
     } catch (error) {

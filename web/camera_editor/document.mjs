@@ -5,16 +5,18 @@
  * and left out again when it is written.
  */
 
-import { EASINGS, keyframedPath } from "./keyframes.mjs";
+import { keyframedPath } from "./keyframes.mjs";
 import { anglesOf, multiplied, ofAngles, turned } from "./quaternion.mjs";
 
 export const FORMAT = "sana-wm-keyframes";
 export const VERSION = 1;
 export const GUESSED_FOV = 90; // degrees
-export const MIN_FOV = 1;
+export const MIN_FOV = 5;
 export const MAX_FOV = 170;
 
 const RADIANS = Math.PI / 180;
+const ANGLES = ["yaw", "pitch", "roll"];
+const STILL = [0, 0, 0];
 const KEY = {
   position: [0, 0, 0], yaw: 0, pitch: 0, roll: 0, fov: GUESSED_FOV, easing: "linear", arrives: [0, 0, 0], leaves: [0, 0, 0],
   pivot: null,
@@ -50,22 +52,30 @@ export const keyBefore = (document, frame) =>
 
 /** The path's camera at a frame, as a key. */
 export function keyAt(document, frame, path = keyframedPath(document)) {
-  const { position, turn, fov } = path[Math.min(frame, path.length - 1)];
-  const near = document.keys[keyBefore(document, frame)];
-  const [yaw, pitch, roll] = anglesOf(turn).map((angle, i) => nearTo([near.yaw, near.pitch, near.roll][i], angle / RADIANS));
-  return { ...KEY, frame, position, yaw, pitch, roll, fov, easing: near.easing, pivot: near.pivot };
+  const { position, turn, fov, place } = path[Math.min(frame, path.length - 1)];
+  const number = keyBefore(document, frame);
+  const near = document.keys[number];
+  const following = document.keys[number + 1] ?? near;
+  const between = (a, b) => a + (b - a) * shareOf(place, number);
+  const angle = (name, radians) => nearTo(between(near[name], following[name]), radians / RADIANS);
+  const [yaw, pitch, roll] = anglesOf(turn).map((radians, i) => angle(ANGLES[i], radians));
+  const pivot = near.pivot && following.pivot && near.pivot.map((value, i) => between(value, following.pivot[i]));
+  return { ...KEY, frame, position, yaw, pitch, roll, fov, easing: near.easing, pivot };
 }
 
-/** With a key where the path's camera is at a frame. A Bezier curve stays the curve that it is. */
+/** With a key where the path's camera is at a frame, unless one stands there. A Bezier curve stays the curve that it is. */
 export function withKeyAt(document, frame, path = keyframedPath(document)) {
-  const number = keyBefore(document, frame);
-  const [key, following] = [document.keys[number], document.keys[number + 1]];
-  const made = keyAt(document, frame, path);
-  if (key.frame === frame || document.positions !== "bezier" || !following || frame < key.frame) return withKey(document, made);
-  const share = EASINGS[key.easing]((frame - key.frame) / (following.frame - key.frame));
-  const [before, here, behind] = split(key, following, share);
-  const keys = document.keys.with(number, before).with(number + 1, behind);
-  return withKey({ ...document, keys }, { ...made, ...here });
+  const timed = document.timing === "even" ? inPassing(document, path) : document;
+  const number = keyBefore(timed, frame);
+  const [key, following] = [timed.keys[number], timed.keys[number + 1]];
+  if (key.frame === frame) return timed;
+  const made = keyAt(timed, frame, path);
+  if (timed.positions !== "bezier") return withKey(timed, made);
+  const changed = (...keys) => ({ ...timed, keys: timed.keys.toSpliced(number, keys.length, ...keys) });
+  if (frame < key.frame) return withKey(changed({ ...key, arrives: STILL }), made);
+  if (!following) return withKey(changed({ ...key, leaves: STILL }), made);
+  const [before, here, behind] = split(key, following, shareOf(path[Math.min(frame, path.length - 1)].place, number));
+  return withKey(changed(before, behind), { ...made, ...here });
 }
 
 /** With a key in it, in place of the one that stands at its frame. */
@@ -80,19 +90,27 @@ export function withoutKey(document, number) {
   return { ...document, keys: document.keys.filter((_, i) => i !== number) };
 }
 
-/** With other values in one key. Its frame stays between those of its neighbours. */
+/** With other values in one key. Its frame can be moved between those of its neighbours. */
 export function withChange(document, number, change) {
   const changed = { ...document.keys[number], ...change };
   const first = number > 0 ? document.keys[number - 1].frame + 1 : 0;
   const last = number < document.keys.length - 1 ? document.keys[number + 1].frame - 1 : document.frames - 1;
-  changed.frame = Math.max(first, Math.min(changed.frame, Math.max(first, last)));
+  if ("frame" in change) changed.frame = Math.max(first, Math.min(changed.frame, Math.max(first, last)));
   changed.fov = Math.max(MIN_FOV, Math.min(changed.fov, MAX_FOV));
   return { ...document, keys: document.keys.map((key, i) => (i === number ? changed : key)) };
 }
 
+/** Whether a path can be cut at a frame without a change of its pace or turns: timed by keys, turning evenly between them. */
+export function isPlain(document, frame) {
+  const number = keyBefore(document, frame);
+  const [key, following] = [document.keys[number], document.keys[number + 1]];
+  const isEven = key.easing === "linear" || frame <= key.frame || !following;
+  return document.timing === "keys" && document.turns === "slerp" && isEven;
+}
+
 /**
  * With the keys of another document from a frame on, taken as seen from the camera that is there. From frame 0 on it is the
- * other document; else both are plain: timed by keys, turning evenly between them.
+ * other document; else this one is plain there, and the other one is plain and has no pivots, whose cameras would stay level.
  */
 export function continued(document, frame, following) {
   if (frame === 0) return { ...following, size: document.size, fps: document.fps };
@@ -102,9 +120,10 @@ export function continued(document, frame, following) {
   const [begin, ...moved] = withHandles(following).keys.map((key) =>
     asSeenFrom(from, first, { ...key, frame: key.frame + frame }),
   );
-  const kept = withHandles(document).keys.filter((key) => key.frame < frame);
-  const start = { ...keyAt(document, frame, path), pivot: null, leaves: begin.leaves, easing: begin.easing };
-  const keys = [...kept, start, ...moved];
+  const { keys: cut } = withKeyAt(withHandles(document), frame, path);
+  const here = cut.find((key) => key.frame === frame);
+  const start = { ...here, leaves: begin.leaves, easing: begin.easing };
+  const keys = [...cut.filter((key) => key.frame < frame), start, ...moved];
   return { ...document, positions: "bezier", turns: "slerp", timing: "keys", frames: frame + following.frames, keys };
 }
 
@@ -126,6 +145,21 @@ export function withHandles(document) {
   });
   return { ...document, positions: "bezier", keys: handled };
 }
+
+/** With its keys at the frames in which the path passes them; even timing asks only for the frames of the ends. */
+function inPassing(document, path) {
+  const frames = document.keys.map((key) => key.frame);
+  const last = frames.length - 1;
+  for (let i = 1; i < last; i++) {
+    const found = path.findIndex(({ place }) => place >= i);
+    frames[i] = Math.max(frames[i - 1] + 1, found < 0 ? Infinity : found);
+  }
+  for (let i = last - 1; i > 0; i--) frames[i] = Math.min(frames[i], frames[i + 1] - 1);
+  return { ...document, keys: document.keys.map((key, i) => ({ ...key, frame: frames[i] })) };
+}
+
+/** How far a place is from a key to the next one, 0 to 1. */
+const shareOf = (place, number) => Math.max(0, Math.min(place - number, 1));
 
 /** The handles of a Bezier curve cut in two at a share of its way (de Casteljau): of its ends, and of the key between. */
 function split(first, last, share) {

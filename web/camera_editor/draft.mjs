@@ -51,6 +51,12 @@ export class Draft extends EventTarget {
     this.#tell("document");
   }
 
+  /** Begin with another document, as one that was never changed. */
+  start(document) {
+    this.#kept = document;
+    this.show(document);
+  }
+
   /** Decide: what was before can be gone back to. */
   keep(document = this.document) {
     if (document !== this.document) this.show(document);

@@ -53,11 +53,18 @@ export class Editor {
     this.player.button.focus({ preventScroll: true });
   }
 
-  /** The first frame and its depth map, when they have come. */
-  show({ picture, depth, size }) {
+  /** The first frame, its depth map, and keyframes of the path that comes in, when they have come. */
+  show({ picture, depth, size, seed }) {
     if (this.isClosed) return;
-    if (size && String(size) !== String(this.draft.document.size)) this.draft.show({ ...this.draft.document, size });
+    const { draft, given } = this;
+    const isNew = seed && seed !== given.seed && !given.text && !draft.canUndo;
+    given.seed = seed;
+    this.toolbar.update();
+    const document = isNew ? read(seed) : draft.document;
+    if (isNew || (size && String(size) !== String(document.size))) draft.start({ ...document, size: size ?? document.size });
     this.world.show(picture, depth);
+    this.advice.depth = depth;
+    this.advice.ask();
     this.redraw();
   }
 

@@ -34,7 +34,8 @@ const cross = (a, b) => [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a
 /**
  * The camera at every frame.
  * @param {object} given a keyframe document
- * @returns {{position: number[], turn: number[], fov: number}[]} metres, [w, x, y, z], degrees
+ * @returns {{position: number[], turn: number[], fov: number, place: number}[]} metres, [w, x, y, z], degrees, number of a key
+ *   and how far it is to the next
  */
 export function keyframedPath(given) {
   const document = { ...DOCUMENT, ...given, keys: given.keys.map((key) => ({ ...KEY, ...key })) };
@@ -45,7 +46,7 @@ export function keyframedPath(given) {
   return frames.map((frame) => {
     const at = place(clamp(frame, document.keys[0].frame, document.keys.at(-1).frame));
     const position = centre(at);
-    return { position, turn: turn(at, position), fov: between(document.keys, at, (key) => [key.fov])[0] };
+    return { position, turn: turn(at, position), fov: between(document.keys, at, (key) => [key.fov])[0], place: at };
   });
 }
 

@@ -63,7 +63,6 @@ const TEXTS = {
   timing: ["Timing", "时间分配", "タイミング"],
   amount: ["Amount", "幅度", "量"],
   apply: ["Apply", "应用", "適用"],
-  cancel: ["Cancel", "取消", "キャンセル"],
   warnings: ["Before you wait", "生成前检查", "生成前の確認"],
   fine: ["Nothing to warn of", "没有警告", "警告はありません"],
   hint: [

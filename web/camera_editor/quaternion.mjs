@@ -67,11 +67,13 @@ export function ofAngles(yaw, pitch, roll) {
   return multiplied(multiplied(about(1, yaw), about(0, pitch)), about(2, roll));
 }
 
-/** Yaw, pitch and roll of a turn, in radians: the inverse of ofAngles, yaw in (-pi, pi]. */
+/** Yaw, pitch and roll of a turn, in radians: the inverse of ofAngles, yaw in (-pi, pi]. Straight up or down has no roll. */
 export function anglesOf(turn) {
-  const ahead = turned(turn, [0, 0, 1]);
-  const [right, down] = [turned(turn, [1, 0, 0]), turned(turn, [0, 1, 0])];
-  return [Math.atan2(ahead[0], ahead[2]), Math.asin(Math.max(-1, Math.min(1, -ahead[1]))), Math.atan2(right[1], down[1])];
+  const [right, down, ahead] = [[1, 0, 0], [0, 1, 0], [0, 0, 1]].map((axis) => turned(turn, axis));
+  const flat = Math.hypot(right[1], down[1]);
+  const pitch = Math.atan2(-ahead[1], flat);
+  if (flat < STRAIGHT) return [Math.atan2(-right[2], right[0]), pitch, 0];
+  return [Math.atan2(ahead[0], ahead[2]), pitch, Math.atan2(right[1], down[1])];
 }
 
 /** A vector, turned. */

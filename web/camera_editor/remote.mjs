@@ -22,8 +22,11 @@ export const getKeyframes = (document, asked) =>
 export const readFile = (file, [height, width]) =>
   ask(`file?${new URLSearchParams({ name: file.name, height, width })}`, file);
 
-/** What the path of a document's text will ask of the model. */
-export const getPreflight = (text) => ask("preflight", text);
+/** What the path of a document's text will ask of the model. @param {object | null} depth the file that the node told of */
+export const getPreflight = (text, depth) => {
+  const { filename, height, width } = depth ?? {};
+  return ask(depth ? `preflight?${new URLSearchParams({ depth: filename, height, width })}` : "preflight", text);
+};
 
 /** Where ComfyUI shows a file that a node told of. */
 export const addressOf = ({ filename, subfolder = "", type = "temp" }) =>

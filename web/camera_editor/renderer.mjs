@@ -49,17 +49,24 @@ export const isAvailable = () => {
   }
 };
 
+/** Whether the processor draws, for those who can do with less. */
+export const isByProcessor = () => isAvailable() && isSoftware(renderer);
+
 const SOFTWARE = /swiftshader|llvmpipe|software|basic render/i;
 
 /** Edges are smoothed unless the processor draws: there it would cost three quarters of the time. */
 function made() {
   const smooth = withSurface(true);
-  const context = smooth.getContext();
-  const names = context.getExtension("WEBGL_debug_renderer_info");
-  if (!names || !SOFTWARE.test(context.getParameter(names.UNMASKED_RENDERER_WEBGL))) return smooth;
+  if (!isSoftware(smooth)) return smooth;
   smooth.dispose();
   smooth.forceContextLoss();
   return withSurface(false);
+}
+
+function isSoftware(created) {
+  const context = created.getContext();
+  const names = context.getExtension("WEBGL_debug_renderer_info");
+  return Boolean(names) && SOFTWARE.test(context.getParameter(names.UNMASKED_RENDERER_WEBGL));
 }
 
 function withSurface(antialias) {

@@ -45,5 +45,5 @@ async function depthOf(file) {
   const response = await fetch(addressOf(file));
   if (!response.ok) return null; // the temporary folder was emptied: the picture stays
   const metres = new Float32Array(await response.arrayBuffer());
-  return metres.length === file.width * file.height ? { metres, width: file.width, height: file.height } : null;
+  return metres.length === file.width * file.height ? { metres, ...file } : null;
 }

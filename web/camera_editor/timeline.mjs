@@ -5,7 +5,7 @@ import { element } from "./elements.mjs";
 import { anglesOf } from "./quaternion.mjs";
 
 const RULER = 20; // CSS pixels of each row
-const BAR = 9;
+const BAR = 8;
 const CURVES = [
   { names: ["x", "y", "z"], of: ({ position }) => position, least: 1 },
   { names: ["yaw", "pitch", "roll"], of: ({ turn }) => anglesOf(turn).map((angle) => (angle * 180) / Math.PI), least: 30 },

@@ -7,8 +7,8 @@ export class Toolbar {
    * @param {Record<string, Function>} actions what each button does
    * @param {{choices: {presets: object[]}, seed: string | null}} given presets with amounts and units; the path that comes in
    */
-  constructor(draft, label, actions, { choices, seed }) {
-    Object.assign(this, { draft, label, actions });
+  constructor(draft, label, actions, given) {
+    Object.assign(this, { draft, label, actions, given });
     this.buttons = {};
     const made = (name, onclick = actions[name], attributes = {}) =>
       (this.buttons[name] = button(label(name), onclick, { "data-name": name, ...attributes }));
@@ -16,12 +16,12 @@ export class Toolbar {
     this.file = element("input", { type: "file", hidden: true, onchange: () => this.#opened() });
     this.element = element(
       "div",
-      { class: "toolbar", role: "toolbar", "aria-label": label("title") },
-      group(...this.#presetMenu(choices.presets)),
-      group(made("record"), made("open_file", () => this.file.click()), made("save_file"), this.file),
+      { class: "toolbar", role: "group", "aria-label": label("title") },
+      group(...this.#presetMenu(given.choices.presets)),
+      group(made("record"), made("open_file", () => this.file.click(), { title: label("drop") }), made("save_file"), this.file),
       group(made("undo"), made("redo"), made("copy"), made("paste")),
       group(made("add"), made("remove")),
-      group(seed ? made("reseed") : null, made("clear")),
+      group(made("reseed"), made("clear")),
       element("span", { class: "space" }),
       made("close", actions.close, { class: "primary" }),
     );
@@ -31,6 +31,7 @@ export class Toolbar {
   update() {
     this.buttons.undo.disabled = !this.draft.canUndo;
     this.buttons.redo.disabled = !this.draft.canRedo;
+    this.buttons.reseed.hidden = !this.given.seed;
     this.buttons.copy.disabled = !this.draft.key;
     this.buttons.remove.disabled = !this.draft.key || this.draft.document.keys.length === 1;
   }

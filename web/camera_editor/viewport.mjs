@@ -18,7 +18,7 @@ export class Viewport {
   #down = null;
 
   constructor(canvas, world, draft, redraw) {
-    Object.assign(this, { canvas, world, draft, redraw, mode: "orbit" });
+    Object.assign(this, { canvas, world, draft, redraw, mode: "orbit", tool: "translate" });
     this.eye = withAids(new PerspectiveCamera(50, 1, 0.02, 1000));
     this.orbit = new OrbitControls(this.eye, canvas);
     this.orbit.addEventListener("change", redraw);
@@ -45,7 +45,8 @@ export class Viewport {
 
   /** "translate" or "rotate" the selected key. */
   setTool(tool) {
-    this.gizmo.setMode(tool);
+    this.tool = tool;
+    this.follow();
     this.redraw();
   }
 
@@ -54,7 +55,7 @@ export class Viewport {
     const points = this.world.points(this.draft.path).map((point) => new Vector3(...point));
     const centre = points.reduce((sum, point) => sum.add(point), new Vector3()).divideScalar(points.length);
     const radius = Math.max(1.5, ...points.map((point) => point.distanceTo(centre)));
-    this.eye.position.copy(centre).add(new Vector3(0.9, 0.9, 1.3).normalize().multiplyScalar(radius * 2.4));
+    this.eye.position.copy(centre).add(new Vector3(0.9, 0.9, 1.3).normalize().multiplyScalar(radius * 1.9));
     this.orbit.target.copy(centre);
     this.orbit.update();
     this.redraw();
@@ -80,7 +81,7 @@ export class Viewport {
       this.handle.position.set(...place);
       this.handle.quaternion.set(x, y, z, w);
     }
-    if (part !== "position") this.gizmo.setMode("translate");
+    this.gizmo.setMode(part === "position" ? this.tool : "translate"); // a handle or a point has no turn
     this.gizmo.attach(this.handle);
   }
 

@@ -9,6 +9,7 @@ import {
   MeshBasicMaterial, PerspectiveCamera, PlaneGeometry, Points, Quaternion, Scene, ShaderMaterial, SphereGeometry,
   SRGBColorSpace, Vector4,
 } from "./three.mjs";
+import { isByProcessor } from "./renderer.mjs";
 
 export const COLOURS = {
   path: 0x7aa2ff, key: 0xd7dce8, selected: 0xffb454, now: 0x6ee7b7, handle: 0xc792ea, pivot: 0xff6b81, warning: 0xff5d5d,
@@ -232,19 +233,24 @@ const POINT_VERTEX = `
   }`;
 const POINT_FRAGMENT = "varying vec3 seen; void main() { gl_FragColor = vec4(seen, 1.0); }";
 
-/** One point for each pixel of the depth map, in the picture's colour; half: tangent of half the field of view. */
+/**
+ * A point for each pixel of the depth map, or for one of four where the processor draws, in the picture's colour.
+ * half: tangent of half the field of view.
+ */
 function cloud(picture, { metres, width, height }, half) {
   const colours = pixels(picture, width, height);
   const [places, tints, extents] = [3, 3, 1].map((count) => new Float32Array(width * height * count));
   const focal = width / 2 / half;
+  const step = isByProcessor() ? 2 : 1;
   let count = 0;
   for (let i = 0; i < metres.length; i++) {
+    if ((i % width) % step || Math.floor(i / width) % step) continue;
     const z = metres[i];
     if (!(z > 0 && z < FARTHEST)) continue;
     const [x, y] = [(i % width) + 0.5 - width / 2, Math.floor(i / width) + 0.5 - height / 2];
     places.set([(x / focal) * z, (y / focal) * z, z], 3 * count);
     for (let k = 0; k < 3; k++) tints[3 * count + k] = colours[4 * i + k] / 255;
-    extents[count] = (1.5 * z) / focal;
+    extents[count] = (1.5 * step * z) / focal;
     count += 1;
   }
   const geometry = new BufferGeometry();
