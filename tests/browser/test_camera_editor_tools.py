@@ -5,10 +5,10 @@ import time
 
 import numpy as np
 import pytest
-from browser.camera_editor_page import changed, choose_preset, document_of, editor_poses, open_editor, press
-from browser.frontend_page import add_node, connect, node_widget_value, open_frontend, queue
 from PIL import Image
 
+from browser.camera_editor_page import changed, choose_preset, document_of, editor_poses, open_editor, press
+from browser.frontend_page import add_node, connect, node_widget_value, open_frontend, queue
 from wm_core.camera import export_path, preset_path
 
 pytestmark = [
@@ -107,7 +107,8 @@ def test_the_camera_sees_the_points_of_the_depth_map_and_warnings_stand_where_th
     page.wait_for_function(f"() => {EDITOR}.world.depth")
     page.wait_for_timeout(300)
     left, right = _colours(page)
-    assert left[0] > 200 > 60 > left[2] and right[2] > 200 > 60 > right[0]
+    assert left[0] > 200 and left[2] < 60, left
+    assert right[2] > 200 and right[0] < 60, right
 
     choose_preset(page, dialog, node, "dolly-in")
     before = node_widget_value(page, node, "state")

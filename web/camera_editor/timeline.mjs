@@ -6,6 +6,7 @@ import { anglesOf } from "./quaternion.mjs";
 
 const RULER = 20; // CSS pixels of each row
 const BAR = 8;
+const [TEXT, SMALL_TEXT] = ["10px sans-serif", "bold 8px sans-serif"];
 const CURVES = [
   { names: ["x", "y", "z"], of: ({ position }) => position, least: 1 },
   { names: ["yaw", "pitch", "roll"], of: ({ turn }) => anglesOf(turn).map((angle) => (angle * 180) / Math.PI), least: 30 },
@@ -136,7 +137,7 @@ export class Timeline {
     [canvas.width, canvas.height] = [width * scale, height * scale];
     const pen = canvas.getContext("2d");
     pen.scale(scale, scale);
-    pen.font = "10px sans-serif";
+    pen.font = TEXT;
     this.#drawSeconds(pen, width, height);
     this.#drawWarnings(pen, width, height);
     const top = this.#drawHeld(pen, width, 2 * RULER);
@@ -175,6 +176,7 @@ export class Timeline {
     const { held } = this.report;
     const used = [...HELD].filter((key) => held.some((keys) => keys.includes(key)));
     const all = Math.max(1, this.draft.document.frames - 1);
+    pen.font = SMALL_TEXT;
     used.forEach((key, row) => {
       const y = top + row * BAR;
       pen.fillStyle = "#4a6bb0";
@@ -184,6 +186,7 @@ export class Timeline {
       pen.fillStyle = "#cfd6e6";
       pen.fillText(key.toUpperCase(), 3, y + BAR - 1);
     });
+    pen.font = TEXT;
     return top + used.length * BAR + 2;
   }
 
