@@ -14,6 +14,7 @@ app.registerExtension({
       films.set(String(detail.node), { images: [detail.file], animated: [true] });
     });
     api.addEventListener("executed", ({ detail }) => {
+      if (detail.output?.images?.[0]?.filename?.endsWith(".mp4")) takeForFilm(detail.node);
       if (films.delete(String(detail.node))) dropPreview(detail.node);
     });
     for (const stop of STOPS) {
@@ -28,6 +29,8 @@ app.registerExtension({
 /** The last chunk's picture would be drawn in place of the video. */
 function dropPreview(id) {
   if (app.nodePreviewImages) delete app.nodePreviewImages[id];
+  // Nodes 2.0 draws from a store of its own, to which there is no public way; without it the picture stays below the video.
+  app.extensionManager?._p?._s?.get("nodeOutput")?.setNodePreviewsByNodeId?.(id, []);
   const node = app.graph.getNodeById(id);
   if (node?.imgs) {
     // What is drawn already would stay beside the video, or, without its picture, cover the canvas.
@@ -37,9 +40,16 @@ function dropPreview(id) {
   app.graph.setDirtyCanvas(true, true);
 }
 
+/** Nodes 2.0 of frontend 1.32 takes the film of a node of ours for a picture, unless the node says what it shows. */
+function takeForFilm(id) {
+  const node = app.graph.getNodeById(id);
+  if (node?.comfyClass?.startsWith("SanaWM")) node.previewMediaType = "video";
+}
+
 /** Let a stopped rollout's node play what is finished. */
 function showFilm(id, film) {
   if (!app.graph.getNodeById(id) || !app.nodeOutputs) return;
+  takeForFilm(id);
   app.nodeOutputs[id] = film;
   dropPreview(id);
 }

@@ -1,22 +1,17 @@
 """The editor's copy of the keyframe rules draws the path that Python makes: the same documents through both, to 1e-6."""
 
 import json
-import shutil
-import subprocess
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
-import playwright
 import pytest
+from javascript import answer_of
 
 from wm_core.camera import Key, Keyframes, field_of_view_deg, keyframed_path, quaternion, write_keyframes
 from wm_core.camera.keyframes import POSITIONS, TIMINGS, TURNS
 from wm_core.camera.trajectories import EASINGS
 
-HERE = Path(__file__).parent
 SIZE = (704, 1280)
-NODE = shutil.which("node") or Path(playwright.__file__).parent / "driver" / "node"  # Playwright brings one
 
 
 def drawn(seed: int, positions: str, turns: str, timing: str) -> Keyframes:
@@ -47,12 +42,7 @@ DRAWN = [
 
 @pytest.fixture(scope="module")
 def shown() -> list:
-    documents = f"[{','.join(map(write_keyframes, DRAWN))}]"
-    done = subprocess.run(
-        [NODE, HERE / "keyframed.mjs"], check=False, input=documents, capture_output=True, text=True, timeout=60
-    )
-    assert not done.returncode, done.stderr
-    return json.loads(done.stdout)
+    return answer_of("keyframed.mjs", [json.loads(write_keyframes(keyframes)) for keyframes in DRAWN])
 
 
 def apart(path: list, keyframes: Keyframes) -> tuple[float, float, float]:

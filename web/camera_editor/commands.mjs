@@ -72,14 +72,14 @@ export class Commands extends EventTarget {
 
   /** A preset from the playhead to the end. */
   async preset(name, amount) {
-    const { document, frame } = this.draft;
+    const { document, frame, camera } = this.draft;
     const frames = document.frames - frame;
-    await this.#ask(() => getKeyframes(document, { preset: name, amount, frames, whole: frame === 0 }));
+    await this.#ask(() => getKeyframes(document, { preset: name, amount, frames, whole: frame === 0, fov: camera.fov }));
   }
 
   /** What was flown, from the playhead on. */
   async flown(actions) {
-    await this.#ask(() => getKeyframes(this.draft.document, { actions }));
+    await this.#ask(() => getKeyframes(this.draft.document, { actions, fov: this.draft.camera.fov }));
   }
 
   /** A camera file, in place of all that is there. */

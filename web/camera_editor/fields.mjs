@@ -1,6 +1,6 @@
 /** Exact numbers: of the selected key, and of the whole path. */
 
-import { wholeFrames, withChange, withHandles } from "./document.mjs";
+import { MAX_FOV, MIN_FOV, wholeFrames, withChange, withHandles } from "./document.mjs";
 import { checkField, choiceField, button, element, fill, numberField } from "./elements.mjs";
 
 const SENSOR_MM = 36; // width of the film that focal lengths are told for
@@ -48,7 +48,7 @@ export class Fields {
       numberField(this.label(name), { id: `sana-wm-${name}`, ...limits, onvalue: (value, isDone) => this.#change(change(value), isDone) });
     const place = (axis) => (value) => ({ position: replaced(this.draft.key.position, axis, value) });
     const point = (axis) => (value) => ({ pivot: replaced(this.draft.key.pivot, axis, value) });
-    const fov = { min: 1, max: 170, step: "any" };
+    const fov = { min: MIN_FOV, max: MAX_FOV };
     return {
       frame: number("frame", (value) => ({ frame: Math.round(value) }), { min: 0, step: 1 }),
       time: number("time", (value) => ({ frame: Math.round(value * this.draft.document.fps) }), { min: 0 }),
@@ -59,7 +59,7 @@ export class Fields {
       pitch: number("pitch", (pitch) => ({ pitch }), { min: -89, max: 89 }),
       roll: number("roll", (roll) => ({ roll })),
       fov: number("fov", (value) => ({ fov: value }), fov),
-      focal: number("focal", (value) => ({ fov: fovOf(value) }), { min: 2, max: 1000 }),
+      focal: number("focal", (value) => ({ fov: fovOf(value) }), { min: focalOf(MAX_FOV), max: focalOf(MIN_FOV) }),
       same: button(this.label("all_keys"), () => this.#sameView()),
       easing: choiceField(this.label("easing"), this.given.choices.easings, {
         id: "sana-wm-easing", onvalue: (easing) => this.#change({ easing }, true),

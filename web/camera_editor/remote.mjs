@@ -14,9 +14,12 @@ export async function getChoices() {
   });
 }
 
-/** Keyframes of a preset ({preset, frames, amount}) or of a flight ({actions}), seen as `document` sees. */
+/**
+ * Keyframes of a preset ({preset, frames, amount, whole, fov}), of a flight ({actions, fov}), or of a document's path
+ * ({document}); in the size and at the rate of `document`.
+ */
 export const getKeyframes = (document, asked) =>
-  ask("keyframes", JSON.stringify({ size: document.size, fps: document.fps, fov: document.keys[0].fov, ...asked }));
+  ask("keyframes", JSON.stringify({ size: document.size, fps: document.fps, ...asked }));
 
 /** Keyframes of a camera file. @param {File} file @param {[number, number]} size height and width */
 export const readFile = (file, [height, width]) =>
