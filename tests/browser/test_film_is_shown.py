@@ -3,9 +3,10 @@
 import json
 
 import pytest
+from cases import ROOT
+
 from browser import frontend_page
 from browser.frontend_page import queue
-from cases import ROOT
 
 pytestmark = pytest.mark.host
 VIDEOS = """() => [...document.querySelectorAll("video")].map((v) => [new URL(v.src).searchParams.get("filename"), v.readyState])"""
