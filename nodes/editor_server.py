@@ -145,8 +145,6 @@ def _told(fit: Fit) -> dict:
     return {
         "document": json.loads(write_keyframes(fit.keyframes)),
         "told": describe(keyframed_path(fit.keyframes)),
-        "metres": fit.metres,
-        "degrees": fit.degrees,
     }
 
 

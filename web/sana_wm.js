@@ -72,11 +72,25 @@ app.registerExtension({
     const height = () => CARD_HEIGHT;
     node.addDOMWidget("path_view", "sana_wm_camera_path", place, { serialize: false, getMinHeight: height });
     node.setSize([Math.max(node.size[0], CARD_WIDTH), node.computeSize()[1]]);
-    const card = import("./camera_editor/card.mjs").then(({ Card }) => new Card(node, place));
-    const before = node.onExecuted;
-    node.onExecuted = function (output) {
-      before?.call(this, output);
-      card.then((made) => made.executed(output)); // the run may be over before the card is there
-    };
+    // A card lives as long as its node stands in a graph; a copy on the clipboard has none.
+    let card = null;
+    follow(node, "onAdded", () => {
+      card ??= import("./camera_editor/card.mjs").then(({ Card }) => (node.graph ? new Card(node, place) : null));
+    });
+    follow(node, "onRemoved", () => {
+      card?.then((made) => made?.dispose());
+      card = null;
+    });
+    follow(node, "onExecuted", (output) => card?.then((made) => made?.executed(output))); // it may come before the card
   },
 });
+
+/** Let something be done after a method of a node that the frontend calls. */
+function follow(node, name, act) {
+  const before = node[name];
+  node[name] = function (...given) {
+    const answer = before?.apply(this, given);
+    act(...given);
+    return answer;
+  };
+}

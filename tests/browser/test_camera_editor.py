@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 from browser.camera_editor_page import (
     changed,
@@ -63,8 +64,8 @@ def test_a_path_is_flown_drawn_undone_saved_loaded_and_queued(page, node, server
     playhead.focus()
     page.keyboard.press("End")
     page.keyboard.press("PageDown")
-    at = int(playhead.get_attribute("aria-valuenow"))
-    assert at == flown["frames"] - 1 - 16
+    at = flown["frames"] - 1 - 16
+    expect(playhead).to_have_attribute("aria-valuenow", str(at))
     page.keyboard.press("k")
     added = document_of(page, node)
     assert len(added["keys"]) == len(flown["keys"]) + 1 and at in [key["frame"] for key in added["keys"]]

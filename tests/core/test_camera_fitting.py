@@ -80,12 +80,12 @@ def test_noise_takes_a_key_at_least_every_third_frame():
     assert within(fit) and len(fit.keyframes.keys) >= 11
 
 
-def test_a_path_that_takes_too_many_keys_is_refused_with_their_number_and_tolerances_must_be_real():
+def test_a_path_that_takes_too_many_keys_is_refused_and_tolerances_must_be_real():
     rng = np.random.default_rng(0)
     c2w = np.tile(np.eye(4), (4000, 1, 1))
     c2w[:, :3, 3] = rng.normal(size=(4000, 3))
     path = CameraPath(c2w, np.tile([1000.0, 1000.0, 640.0, 352.0], (4000, 1)), SIZE, 16.0, Provenance())
-    with pytest.raises(CameraError, match=r"takes \d{4} keys .* at most 1000"):
+    with pytest.raises(CameraError, match="takes more than 1000 keys"):
         keyframes_of(path)
     with pytest.raises(CameraError, match="above 0"):
         keyframes_of(path, metres=0)

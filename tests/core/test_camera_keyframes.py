@@ -127,8 +127,11 @@ def test_between_two_pivots_the_camera_looks_at_what_lies_between_them():
     point = np.linspace((0, 0, 5), (1, 0, 5), 41)
     seen = np.einsum("fji,fj->fi", path.c2w[:, :3, :3], point - path.c2w[:, :3, 3])
     np.testing.assert_allclose(seen[:, :2] / seen[:, 2:], 0, atol=1e-6)
-    with pytest.raises(CameraError, match="stands on the point"):
-        keyframed_path(Keyframes((Key(0, pivot=(0, 1, 0)), Key(9)), 10, SIZE))
+    with pytest.raises(CameraError, match="key 2, at frame 9, stands on the point"):
+        keyframed_path(Keyframes((Key(0), Key(9, pivot=(0, 1, 0))), 10, SIZE))
+    through = (Key(5, pivot=(0, 0, 3)), Key(25, (0, 0, 6), pivot=(0, 0, 3)))
+    with pytest.raises(CameraError, match="the camera of frame 15 stands on the point"):
+        keyframed_path(Keyframes(through, 41, SIZE, positions="linear"))
 
 
 def document(**changes) -> str:

@@ -82,15 +82,13 @@ def document_of(answer: Answer) -> Keyframes:
 
 
 def assert_within(answer: Answer, wanted: CameraPath, metres: float = METRES, degrees: float = DEGREES) -> None:
-    """The document's path is the wanted one, as near as a fit promises, and as the answer says."""
+    """The document's path is the wanted one, as near as a fit promises."""
     path = keyframed_path(document_of(answer))
     assert (path.frames, path.size) == (wanted.frames, wanted.size) and path.fps == pytest.approx(wanted.fps)
     off = np.linalg.norm(path.c2w[:, :3, 3] - wanted.c2w[:, :3, 3], axis=1).max()
     turned = np.degrees(angle_between(path.c2w[:, :3, :3], wanted.c2w[:, :3, :3])).max()
     seen = (field_of_view_deg(each.intrinsics[-1], each.size)[0] for each in (path, wanted))
     assert off <= metres * 1.01 and turned <= degrees * 1.01 and abs(next(seen) - next(seen)) <= DEGREES * 1.01
-    assert answer.json["metres"] == pytest.approx(off, abs=1e-4)
-    assert answer.json["degrees"] == pytest.approx(turned, abs=2e-3)
     assert answer.json["told"] == describe(path)
 
 

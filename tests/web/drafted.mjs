@@ -15,10 +15,11 @@ function run(calls) {
   draft.addEventListener("kept", () => (kept += 1));
   return calls.map(([name, ...given]) => {
     draft[name](...(["show", "keep", "start"].includes(name) ? given.map(numbered) : given));
-    const { document, canUndo, canRedo, frame, selected, path, camera, key } = draft;
+    const { document, canUndo, canRedo, frame, selected, path, camera, key, isAsBegun } = draft;
     return {
       number: document.number, canUndo, canRedo, kept, frame, selected, frames: document.frames, keys: document.keys.length,
-      path: path.length, camera: camera.position, key: key?.frame ?? null,
+      path: path.length, camera: camera.position, key: key?.frame ?? null, size: document.size,
+      isAsBegun,
     };
   });
 }

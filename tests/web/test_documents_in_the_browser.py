@@ -255,9 +255,15 @@ def test_a_path_that_is_called_plain_keeps_its_pace_and_its_turns_when_it_is_con
 
 
 def test_what_continues_a_path_from_its_first_frame_takes_its_place():
+    """As it is if the camera there is where a path begins, else as that camera sees it."""
     k, following = replace(DRAWN[0], fps=24.0), FOLLOWING[0]
-    (answer,) = edited([(k, "continued", [0, write_keyframes(replace(following, size=(8, 16)))])])
-    assert answer["made"] == replace(following, fps=24.0)
+    other = write_keyframes(replace(following, size=(8, 16)))
+    level = replace(k, keys=(Key(0), *(key for key in k.keys if key.frame)))
+    as_it_is, as_seen = edited([(level, "continued", [0, other]), (k, "continued", [0, other])])
+    assert as_it_is["made"] == replace(following, fps=24.0)
+    start = as_seen["before"].c2w[0]
+    assert np.abs(start - np.eye(4)).max() > 0.1, "the control: this one begins elsewhere"
+    assert np.abs(as_seen["after"].c2w - start @ keyframed_path(following).c2w).max() < 1e-6
 
 
 def test_the_same_angle_is_found_as_near_to_another_as_whole_turns_bring_it():
@@ -292,13 +298,13 @@ def undone(calls: list[list], most: int = 200) -> list[dict]:
     for name, *given in calls:
         if name in ("show", "keep") and given:
             (shown,) = given
-        if name == "keep" and shown != history[place]:
+        if name in ("keep", "undo", "redo") and shown != history[place]:  # what is shown is decided first
             history, place, kept = [*history[: place + 1], shown], place + 1, kept + 1
             if place > most:
                 history, place = history[1:], most
         elif name == "drop":
             shown = history[place]
-        elif name in ("undo", "redo"):
+        if name in ("undo", "redo"):
             wanted = place + (1 if name == "redo" else -1)
             if 0 <= wanted < len(history):
                 place, shown, kept = wanted, history[wanted], kept + 1
@@ -315,6 +321,14 @@ def test_a_draft_goes_back_and_forth_as_a_list_of_its_documents_does():
     last = states[250 + 219]
     assert last["number"] == 50 and not last["canUndo"], "two hundred steps back from 250"
     assert undone(calls, most=300)[250 + 219]["number"] == 30, "the control: the model minds the limit"
+
+
+def test_what_is_not_the_user_s_changes_in_all_that_can_be_gone_back_to():
+    calls = [["keep", 1], ["keep", 2], ["show", 3], ["amend", {"size": [8, 16]}], ["undo"], ["undo"], ["undo"], ["redo"]]
+    (states,) = answer_of("drafted.mjs", [calls])
+    assert [state["number"] for state in states] == [1, 2, 3, 3, 2, 1, 0, 1]
+    assert [state["size"] for state in states] == [[704, 1280]] * 3 + [[8, 16]] * 5
+    assert [state["isAsBegun"] for state in states] == [False] * 6 + [True, False]
 
 
 def test_a_draft_s_playhead_and_selection_lie_in_its_document():

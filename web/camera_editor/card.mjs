@@ -7,9 +7,9 @@ import { button, element } from "./elements.mjs";
 import { labeller } from "./labels.mjs";
 import { getChoices } from "./remote.mjs";
 import { draw, hold, isAvailable, letGo } from "./renderer.mjs";
-import { sceneOf } from "./scene.mjs";
-import { Vector3, PerspectiveCamera } from "./three.mjs";
-import { withAids, World } from "./world.mjs";
+import { isConnected, sceneOf, sourceOf } from "./scene.mjs";
+import { PerspectiveCamera } from "./three.mjs";
+import { lookAtAll, withAids, World } from "./world.mjs";
 
 const RELEASED_SIZE = [704, 1280]; // pixels, where no picture says more
 const SHOWN = "sana_wm_camera"; // as nodes/camera_editor.py names it
@@ -20,9 +20,11 @@ const STYLES = {
 };
 
 export class Card {
-  /** @param {object} node the graph's node @param {HTMLElement} place an empty element that the node shows */
+  /** @param {object} node a node of the graph @param {HTMLElement} place an empty element that the node shows */
   constructor(node, place) {
-    [this.node, this.told, this.editor] = [node, null, null];
+    [this.node, this.editor] = [node, null];
+    this.told = app.nodeOutputs?.[node.id]?.[SHOWN]?.[0] ?? null; // what a run told before this page was loaded
+    this.source = sourceOf(node); // of the picture of that run
     this.label = labeller(app.extensionManager?.setting?.get("Comfy.Locale") ?? "en");
     this.canvas = element("canvas", { "aria-hidden": true, style: STYLES.canvas });
     this.open = button(this.label("open"), () => this.edit(), { style: STYLES.button });
@@ -42,12 +44,12 @@ export class Card {
     this.isOpening = true;
     try {
       const [{ Editor }, choices] = await Promise.all([import("./editor.mjs"), getChoices()]);
-      this.editor = new Editor({ ...this.#given(), choices });
-      this.editor.open();
+      const editor = new Editor({ ...this.#given(), choices });
+      this.editor = editor;
+      editor.open();
       await this.#showScene();
     } catch (error) {
-      this.text.textContent = error.message;
-      throw error;
+      app.extensionManager.toast.add({ severity: "error", summary: this.label("title"), detail: error.message, life: 10_000 });
     } finally {
       this.isOpening = false;
     }
@@ -57,7 +59,7 @@ export class Card {
   update() {
     const { text, frames, fps } = this.#held();
     try {
-      const shown = text || this.told?.seed;
+      const shown = text || this.#current?.seed;
       const found = shown ? { ...read(shown), ...(text ? { frames, fps } : {}) } : blank({ frames, fps, size: RELEASED_SIZE });
       this.#draw(new Draft(found));
       this.text.textContent = `${found.keys.length} × ◆   ${found.frames} / ${found.fps} fps`;
@@ -67,7 +69,7 @@ export class Card {
   }
 
   dispose() {
-    this.editor?.close();
+    this.editor?.dispose();
     this.resized.disconnect();
     letGo();
   }
@@ -83,7 +85,6 @@ export class Card {
       };
     };
     after("onConfigure", () => this.update());
-    after("onRemoved", () => this.dispose());
     for (const name of ["state", "length", "fps"]) {
       const widget = this.#widget(name);
       const before = widget?.callback;
@@ -100,25 +101,48 @@ export class Card {
   /** The node has run: `output` tells of its picture, depth map and incoming path. */
   async executed(output) {
     this.told = output?.[SHOWN]?.[0] ?? this.told;
+    this.source = sourceOf(this.node);
     this.update();
     await this.#showScene();
+  }
+
+  /** What the last run told, without what was connected otherwise since. */
+  get #current() {
+    const { told, node } = this;
+    if (!told) return null;
+    const isSame = this.source === sourceOf(node);
+    const hasDepth = isSame && (isConnected(node, "depth") || isConnected(node, "geometry"));
+    return {
+      ...told,
+      picture: isSame ? told.picture : null,
+      depth: hasDepth ? told.depth : null,
+      size: isSame ? told.size : RELEASED_SIZE,
+      seed: isConnected(node, "camera_in") ? told.seed : null,
+    };
   }
 
   /** Give the editor what there is to see; what was asked for before a run, and comes after it, is left out. */
   async #showScene() {
     const { told, editor } = this;
-    const scene = await sceneOf(this.node, told);
-    if (told === this.told && editor === this.editor) editor?.show({ ...scene, seed: told?.seed ?? null });
+    const current = this.#current;
+    const scene = await sceneOf(this.node, current);
+    if (told !== this.told || editor !== this.editor) return;
+    const { frames, fps } = this.#held();
+    editor?.show({ ...scene, frames, fps, seed: current?.seed ?? null, hasRun: Boolean(told) });
   }
 
   #given() {
     const { text, frames, fps } = this.#held();
+    const current = this.#current;
     return {
       text,
       frames,
       fps,
-      size: this.told?.size ?? RELEASED_SIZE,
-      seed: this.told?.seed ?? null,
+      size: current?.size ?? RELEASED_SIZE,
+      seed: current?.seed ?? null,
+      hasRun: Boolean(current),
+      hasIncoming: isConnected(this.node, "camera_in"),
+      stateIsLinked: this.#isLinked("state"),
       lengthIsLinked: this.#isLinked("length"),
       fpsIsLinked: this.#isLinked("fps"),
       label: this.label,
@@ -163,11 +187,13 @@ export class Card {
     const { node } = this;
     const made = window.LiteGraph.createNode("SanaWMCameraFromActions");
     node.graph.add(made);
-    made.pos = [node.pos[0], node.pos[1] + node.size[1] + 60];
+    const others = node.graph.nodes.filter(({ type }) => type === made.type).length - 1;
+    made.pos = [node.pos[0] + 30 * others, node.pos[1] + node.size[1] + 60 + 30 * others];
     const widget = made.widgets.find(({ name }) => name === "actions");
     widget.value = actions;
     widget.callback?.(actions);
     node.graph.setDirtyCanvas(true, true);
+    this.editor?.say(this.label("made_node"));
   }
 
   #widget(name) {
@@ -183,12 +209,9 @@ export class Card {
     if (!this.canvas.clientWidth || !isAvailable()) return;
     const world = new World();
     world.update(draft);
-    const eye = withAids(new PerspectiveCamera(45, this.canvas.clientWidth / this.canvas.clientHeight, 0.02, 500));
-    const points = world.points(draft.path).map((point) => new Vector3(...point));
-    const centre = points.reduce((sum, point) => sum.add(point), new Vector3()).divideScalar(points.length);
-    const radius = Math.max(1.2, ...points.map((point) => point.distanceTo(centre)));
-    eye.position.copy(centre).add(new Vector3(0.8, 1, 1.2).normalize().multiplyScalar(radius * 1.9));
-    eye.lookAt(centre);
+    world.move(draft);
+    const eye = withAids(new PerspectiveCamera(45, this.canvas.clientWidth / this.canvas.clientHeight));
+    lookAtAll(eye, world.points(draft.path));
     draw(world.scene, eye, this.canvas);
     world.dispose();
   }

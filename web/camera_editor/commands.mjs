@@ -1,20 +1,27 @@
 /** What a user can do to a draft by a button, a shortcut, a file or the clipboard. */
 
-import { blank, continued, FORMAT, isPlain, read, wholeFrames, withKey, withKeyAt, withoutKey, write } from "./document.mjs";
+import { blank, continued, FORMAT, isOrigin, isPlain, read, wholeFrames, withKey, withKeyAt, withoutKey, write } from "./document.mjs";
 import { getKeyframes, readFile } from "./remote.mjs";
 
+const MOST_LETTERS = 2_000_000; // of a keyframe document
 let clipboard = ""; // of the copy button; Ctrl+C uses the system's
 
 /** Event: "begun" after a path came from elsewhere. */
 export class Commands extends EventTarget {
   /**
    * @param {import("./draft.mjs").Draft} draft
-   * @param {{lengthIsLinked: boolean, seed: string | null}} given
+   * @param {Function} label see labels.mjs
+   * @param {{lengthIsLinked: boolean}} given
    * @param {(text: string, isError?: boolean) => void} say
    */
-  constructor(draft, given, say) {
+  constructor(draft, label, given, say) {
     super();
-    Object.assign(this, { draft, given, say });
+    Object.assign(this, { draft, label, given, say });
+  }
+
+  /** What is asked for and comes later is left alone. */
+  dispose() {
+    this.isDisposed = true;
   }
 
   undo() {
@@ -65,16 +72,12 @@ export class Commands extends EventTarget {
     this.draft.goTo(0);
   }
 
-  /** Keyframes of the path that comes in at camera_in. */
-  reseed() {
-    this.#begin(read(this.given.seed));
-  }
 
   /** A preset from the playhead to the end. */
   async preset(name, amount) {
     const { document, frame, camera } = this.draft;
-    const frames = document.frames - frame;
-    await this.#ask(() => getKeyframes(document, { preset: name, amount, frames, whole: frame === 0, fov: camera.fov }));
+    const whole = frame === 0 && isOrigin(camera);
+    await this.#ask(() => getKeyframes(document, { preset: name, amount, frames: document.frames - frame, whole, fov: camera.fov }));
   }
 
   /** What was flown, from the playhead on. */
@@ -82,10 +85,15 @@ export class Commands extends EventTarget {
     await this.#ask(() => getKeyframes(this.draft.document, { actions, fov: this.draft.camera.fov }));
   }
 
-  /** A camera file, in place of all that is there. */
+  /** A camera file, in place of all that is there. What Export has written comes back as it was. */
   async file(file) {
-    this.draft.goTo(0);
-    await this.#ask(() => readFile(file, this.draft.document.size));
+    const text = file.name.toLowerCase().endsWith(".json") && file.size < MOST_LETTERS ? await file.text() : "";
+    if (text.includes(FORMAT)) {
+      const found = this.#tried(() => read(text));
+      if (found) this.#begin(found);
+      return;
+    }
+    await this.#ask(() => readFile(file, this.draft.document.size), (found) => found);
   }
 
   /** Offer the document as a file, which Import and Load Camera read. */
@@ -97,17 +105,24 @@ export class Commands extends EventTarget {
     URL.revokeObjectURL(link.href);
   }
 
-  /** Keyframes of the server's, from the playhead on. */
-  async #ask(request) {
+  /** Keyframes of the server's, put to what there is by `join`: from the playhead on, unless it says otherwise. */
+  async #ask(request, join = null) {
     const { document, frame } = this.draft;
     try {
       const answer = await request();
-      const start = frame && !isPlain(document, frame) ? await this.#inKeys(document) : document;
-      this.#begin(continued(start, frame, read(JSON.stringify(answer.document))));
+      const found = read(JSON.stringify(answer.document));
+      const whole = join ? join(found) : await this.#continued(document, frame, found);
+      if (this.isDisposed) return;
+      if (this.draft.document !== document) return this.say(this.label("changed"), true);
+      this.#begin(whole);
       this.say(answer.told);
     } catch (error) {
-      this.say(error.message, true);
+      if (!this.isDisposed) this.say(error.message, true);
     }
+  }
+
+  async #continued(document, frame, found) {
+    return continued(frame && !isPlain(document, frame) ? await this.#inKeys(document) : document, frame, found);
   }
 
   /** The same path in plain keys: what goes on from it must not change its pace or its turns. */

@@ -5,36 +5,39 @@
  * and left out again when it is written.
  */
 
-import { keyframedPath } from "./keyframes.mjs";
+import { DOCUMENT, EASINGS, KEY, keyframedPath } from "./keyframes.mjs";
 import { anglesOf, multiplied, ofAngles, turned } from "./quaternion.mjs";
 
 export const FORMAT = "sana-wm-keyframes";
 export const VERSION = 1;
-export const GUESSED_FOV = 90; // degrees
 export const MIN_FOV = 5;
 export const MAX_FOV = 170;
 
 const RADIANS = Math.PI / 180;
 const ANGLES = ["yaw", "pitch", "roll"];
 const STILL = [0, 0, 0];
-const KEY = {
-  position: [0, 0, 0], yaw: 0, pitch: 0, roll: 0, fov: GUESSED_FOV, easing: "linear", arrives: [0, 0, 0], leaves: [0, 0, 0],
-  pivot: null,
-};
-const DOCUMENT = { fps: 16, positions: "catmull-rom", turns: "squad", timing: "keys" };
 
 /** A camera that stands still where the picture was taken. @returns {object} a whole document */
-export function blank({ frames, fps = 16, size, fov = GUESSED_FOV }) {
+export function blank({ frames, fps = DOCUMENT.fps, size, fov = KEY.fov }) {
   return { format: FORMAT, version: VERSION, ...DOCUMENT, frames, fps, size, keys: [{ ...KEY, frame: 0, fov }] };
 }
 
-/** The document of a text. @throws {Error} for a text that is none; the server says more about its fields */
+/** The document of a text. @throws {Error} for a text that is none, or whose keys cannot be drawn; the server says more */
 export function read(text) {
   const found = JSON.parse(text);
   if (found?.format !== FORMAT || found.version !== VERSION || !found.keys?.length) {
     throw new Error(`wanted a document of format ${FORMAT}, version ${VERSION}, with keys`);
   }
-  return { ...DOCUMENT, ...found, keys: found.keys.map((key) => ({ ...KEY, ...key })) };
+  const keys = found.keys.map((key) => ({ ...KEY, ...key }));
+  const wrong = keys.findIndex((key, i) => !isDrawable(key) || (i > 0 && key.frame <= keys[i - 1].frame));
+  if (wrong >= 0) throw new Error(`key ${wrong + 1} lacks a number, an easing that is known, or a frame behind the one before it`);
+  return { ...DOCUMENT, ...found, keys };
+}
+
+function isDrawable({ frame, position, arrives, leaves, pivot, yaw, pitch, roll, fov, easing }) {
+  const points = [position, arrives, leaves, pivot ?? STILL];
+  const numbers = [frame, yaw, pitch, roll, fov, ...points.flat()];
+  return points.every((point) => point?.length === 3) && numbers.every(Number.isFinite) && easing in EASINGS;
 }
 
 /** The text of a document; of each key only what differs from the defaults. */
@@ -113,9 +116,9 @@ export function isPlain(document, frame) {
  * other document; else this one is plain there, and the other one is plain and has no pivots, whose cameras would stay level.
  */
 export function continued(document, frame, following) {
-  if (frame === 0) return { ...following, size: document.size, fps: document.fps };
   const path = keyframedPath(document);
   const from = path[Math.min(frame, path.length - 1)];
+  if (frame === 0 && isOrigin(from)) return { ...following, size: document.size, fps: document.fps };
   const [first] = keyframedPath(following);
   const [begin, ...moved] = withHandles(following).keys.map((key) =>
     asSeenFrom(from, first, { ...key, frame: key.frame + frame }),
@@ -126,6 +129,9 @@ export function continued(document, frame, following) {
   const keys = [...cut.filter((key) => key.frame < frame), start, ...moved];
   return { ...document, positions: "bezier", turns: "slerp", timing: "keys", frames: frame + following.frames, keys };
 }
+
+/** Whether a camera is where a path begins that knows of no other: at 0, level, looking along z. */
+export const isOrigin = ({ position, turn }) => Math.hypot(...position, ...turn.slice(1)) < 1e-9;
 
 /** With Bezier handles along the curve that is there now, so that nothing moves when handles are wanted. */
 export function withHandles(document) {

@@ -12,12 +12,19 @@ export class Draft extends EventTarget {
   #kept;
   #path = null;
 
-  constructor(document) {
+  /** @param {{isBegun?: boolean}} given whether the document is what an unchanged node shows */
+  constructor(document, { isBegun = true } = {}) {
     super();
     this.document = this.#kept = document;
+    this.first = isBegun ? document : null;
     this.frame = 0;
     this.selected = 0; // number of a key, or -1
     this.part = "position"; // of the selected key: position, pivot, arrives or leaves
+  }
+
+  /** Whether it shows what an unchanged node shows: nothing is to be kept. */
+  get isAsBegun() {
+    return this.document === this.first;
   }
 
   /** The camera at every frame; made when it is asked for. */
@@ -53,8 +60,30 @@ export class Draft extends EventTarget {
 
   /** Begin with another document, as one that was never changed. */
   start(document) {
-    this.#kept = document;
+    [this.#past, this.#future] = [[], []];
+    this.first = this.#kept = document;
     this.show(document);
+  }
+
+  /** Change what is not the user's, such as the size of the picture, now and in all that can be gone back to. */
+  amend(change) {
+    if (Object.entries(change).every(([name, value]) => String(this.document[name]) === String(value))) return;
+    const made = new Map([[null, null]]);
+    const amended = (document) => {
+      if (!made.has(document)) made.set(document, { ...document, ...change });
+      return made.get(document);
+    };
+    [this.#past, this.#future] = [this.#past.map(amended), this.#future.map(amended)];
+    [this.first, this.#kept] = [amended(this.first), amended(this.#kept)];
+    this.show(amended(this.document));
+  }
+
+  /** The frame in which the path is at a key: even timing asks only the ends for theirs. */
+  frameOf(number) {
+    const { keys, timing, frames } = this.document;
+    const isInner = number > 0 && number < keys.length - 1;
+    const passed = timing === "even" && isInner ? this.path.findIndex(({ place }) => place >= number) : keys[number].frame;
+    return passed < 0 ? frames - 1 : Math.min(passed, frames - 1);
   }
 
   /** Decide: what was before can be gone back to. */
@@ -74,10 +103,12 @@ export class Draft extends EventTarget {
   }
 
   undo() {
+    this.keep(); // what is not decided yet is undone first
     this.#step(this.#past, this.#future);
   }
 
   redo() {
+    this.keep();
     this.#step(this.#future, this.#past);
   }
 
@@ -89,10 +120,10 @@ export class Draft extends EventTarget {
     this.#tell("kept");
   }
 
-  /** Move the playhead, and select the key that stands there, if one does. */
-  goTo(frame) {
+  /** Move the playhead, and select the key that stands there, if one does and `selects`. */
+  goTo(frame, { selects = true } = {}) {
     this.frame = Math.max(0, Math.min(Math.round(frame), this.document.frames - 1));
-    const at = this.document.keys.findIndex((key) => key.frame === this.frame);
+    const at = selects ? this.document.keys.findIndex((_, number) => this.frameOf(number) === this.frame) : -1;
     if (at >= 0 && at !== this.selected) {
       [this.selected, this.part] = [at, "position"];
       this.#tell("selection");
@@ -103,7 +134,7 @@ export class Draft extends EventTarget {
   /** Select a key, and a part of it; the playhead goes there. */
   select(number, part = "position") {
     [this.selected, this.part] = [number, part];
-    this.frame = Math.min(this.document.keys[number].frame, this.document.frames - 1);
+    this.frame = this.frameOf(number);
     this.#tell("selection");
     this.#tell("place");
   }

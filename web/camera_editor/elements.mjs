@@ -14,15 +14,19 @@ export function element(tag, attributes = {}, ...children) {
 export const button = (text, onclick, attributes = {}) =>
   element("button", { type: "button", onclick, ...attributes }, text);
 
-/** A number field that tells of a value when it is a number: `onvalue(number, isDone)`. */
+/** A number field that tells of a value when it is one that may be: `onvalue(number, isDone)`. */
 export function numberField(text, { onvalue, step = "any", min, max, id }) {
   const input = element("input", { type: "number", step, min, max, id });
+  const label = labelled(text, input);
   const tell = (isDone) => {
+    label.isTyping = !isDone;
     if (input.value !== "" && input.validity.valid) onvalue(Number(input.value), isDone);
+    else if (isDone) input.reportValidity();
   };
   input.addEventListener("input", () => tell(false));
   input.addEventListener("change", () => tell(true));
-  return labelled(text, input);
+  input.addEventListener("blur", () => (label.isTyping = false));
+  return label;
 }
 
 export function choiceField(text, options, { onvalue, id }) {
@@ -47,7 +51,7 @@ function labelled(text, field) {
 /** Show a value in a field, unless the user is typing in it. */
 export function fill(label, value) {
   const { field } = label;
-  if (field.getRootNode().activeElement === field && field.type === "number") return;
+  if (label.isTyping) return;
   if (field.type === "checkbox") field.checked = value;
   else field.value = typeof value === "number" ? String(Math.round(value * 1e4) / 1e4) : value;
 }

@@ -1,12 +1,15 @@
 /** Exact numbers: of the selected key, and of the whole path. */
 
-import { MAX_FOV, MIN_FOV, wholeFrames, withChange, withHandles } from "./document.mjs";
-import { checkField, choiceField, button, element, fill, numberField } from "./elements.mjs";
+import { MAX_FOV, MIN_FOV, nearTo, wholeFrames, withChange, withHandles } from "./document.mjs";
+import { button, checkField, choiceField, element, fill, numberField } from "./elements.mjs";
+import { keyCameras } from "./keyframes.mjs";
+import { anglesOf } from "./quaternion.mjs";
 
 const SENSOR_MM = 36; // width of the film that focal lengths are told for
 const RADIANS = Math.PI / 180;
 const focalOf = (fov) => SENSOR_MM / 2 / Math.tan((fov * RADIANS) / 2);
 const fovOf = (millimetres) => (2 * Math.atan(SENSOR_MM / 2 / millimetres)) / RADIANS;
+const MOST_FRAMES = 99993; // the last 8 k + 1 that the node takes
 const POINT_AHEAD = 3; // metres, where a new pivot is
 
 export class Fields {
@@ -25,13 +28,13 @@ export class Fields {
     const { key, document, selected } = this.draft;
     this.title.textContent = key ? this.label("key", { number: selected + 1, frame: key.frame }) : this.label("no_key");
     this.ofKey.disabled = !key;
-    if (key) this.#fillKey(key, document);
+    if (key) this.#fillKey(key, this.draft);
     for (const [name, value] of Object.entries({
       length: document.frames, fps: document.fps, positions: document.positions, turns: document.turns, timing: document.timing,
     })) fill(this.path[name], value);
   }
 
-  #fillKey(key, document) {
+  #fillKey(key, { document, selected }) {
     const [x, y, z] = key.position;
     const [pivot_x, pivot_y, pivot_z] = key.pivot ?? [0, 0, 0];
     const shown = {
@@ -41,6 +44,9 @@ export class Fields {
     for (const [name, value] of Object.entries(shown)) fill(this.key[name], value);
     for (const name of ["pivot_x", "pivot_y", "pivot_z"]) this.key[name].hidden = !key.pivot;
     for (const name of ["yaw", "pitch"]) this.key[name].field.disabled = Boolean(key.pivot);
+    const isInner = selected > 0 && selected < document.keys.length - 1;
+    for (const name of ["frame", "time"]) this.key[name].field.disabled = document.timing === "even" && isInner;
+    this.key.easing.field.disabled = document.timing === "even" && selected > 0;
   }
 
   #keyFields() {
@@ -64,7 +70,7 @@ export class Fields {
       easing: choiceField(this.label("easing"), this.given.choices.easings, {
         id: "sana-wm-easing", onvalue: (easing) => this.#change({ easing }, true),
       }),
-      pivot: checkField(this.label("pivot"), { id: "sana-wm-pivot", onvalue: (isOn) => this.#change({ pivot: isOn ? this.#ahead() : null }, true) }),
+      pivot: checkField(this.label("pivot"), { id: "sana-wm-pivot", onvalue: (isOn) => this.#change(isOn ? { pivot: this.#ahead() } : this.#turnNow(), true) }),
       pivot_x: number("pivot_x", point(0)),
       pivot_y: number("pivot_y", point(1)),
       pivot_z: number("pivot_z", point(2)),
@@ -77,7 +83,7 @@ export class Fields {
       choiceField(this.label(name), options, { id: `sana-wm-${name}`, onvalue: (value) => this.#setPath({ [name]: value }) });
     const fields = {
       length: numberField(this.label("length"), {
-        id: "sana-wm-length", min: 1, max: 100001, step: "any",
+        id: "sana-wm-length", min: 1, max: MOST_FRAMES, step: "any",
         onvalue: (frames, isDone) => isDone && this.#setPath({ frames: wholeFrames(Math.max(1, Math.round(frames) - 4)) }), // the nearest
       }),
       fps: numberField(this.label("fps"), {
@@ -111,6 +117,14 @@ export class Fields {
     const { draft } = this;
     const { fov } = draft.key;
     draft.keep({ ...draft.document, keys: draft.document.keys.map((key) => ({ ...key, fov })) });
+  }
+
+  /** No pivot, and the turn that it gave. */
+  #turnNow() {
+    const { document, selected, key } = this.draft;
+    const names = ["yaw", "pitch", "roll"];
+    const angles = anglesOf(keyCameras(document)[selected].turn).map((angle, i) => nearTo(key[names[i]], angle / RADIANS));
+    return { pivot: null, ...Object.fromEntries(names.map((name, i) => [name, angles[i]])) };
   }
 
   /** A point that the camera looks at now. */

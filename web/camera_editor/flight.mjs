@@ -4,7 +4,7 @@
  * `dialect` is a row of its table as the server sends it: keys, speeds, pitch limit, inertia.
  */
 
-import { multiplied, ofAngles } from "./quaternion.mjs";
+import { multiplied, ofAngles, turned } from "./quaternion.mjs";
 
 const CONTROLS = ["forward", "strafe", "yaw", "pitch"];
 const RADIANS = Math.PI / 180;
@@ -46,7 +46,7 @@ export class Flight {
 
   /** Seen from a start: where the camera is in the world. */
   seenFrom(start) {
-    const [, ...moved] = multiplied(multiplied(start.turn, [0, ...this.position]), conjugate(start.turn));
+    const moved = turned(start.turn, this.position);
     return {
       position: start.position.map((value, i) => value + moved[i]), turn: multiplied(start.turn, this.turn), fov: start.fov,
     };
@@ -90,5 +90,3 @@ export class Flight {
     this.position = [x + ahead * sine + aside * cosine, y, z + ahead * cosine - aside * sine];
   }
 }
-
-const conjugate = ([w, x, y, z]) => [w, -x, -y, -z];

@@ -5,7 +5,7 @@ import { Recording } from "./recording.mjs";
 
 const SHOWN = 40; // letters of the actions so far
 
-/** Events: "start", "frame" and "end"; `camera` is where the flight is, null while there is none. */
+/** Events: "frame" and "end"; `camera` is where the flight is, null while there is none. */
 export class Flying extends EventTarget {
   #recording = null;
 
@@ -26,19 +26,20 @@ export class Flying extends EventTarget {
     return `${flight.actions.slice(-SHOWN)}   ${(flight.frames / this.#recording.fps).toFixed(2)} s`;
   }
 
-  /** @param {EventTarget} target what hears the keys */
-  start(target) {
+  /** Begin; false if a length that another node says has no frame left behind the playhead. */
+  start() {
     const { draft, given } = this;
     const { fps, frames } = draft.document;
     const start = draft.camera;
     const most = given.lengthIsLinked ? frames - 1 - draft.frame : Infinity;
-    const recording = (this.#recording = new Recording(target, given.choices.dialect, fps, most));
+    if (most < 1) return false;
+    const recording = (this.#recording = new Recording(given.choices.dialect, fps, most));
     recording.addEventListener("frame", () => {
       this.camera = recording.flight.seenFrom(start);
       this.dispatchEvent(new Event("frame"));
     });
     recording.addEventListener("done", () => this.#ended(recording.flight));
-    this.dispatchEvent(new Event("start"));
+    return true;
   }
 
   stop() {

@@ -11,6 +11,7 @@ const PIECES = 64; // straight pieces that the length of a curve between two key
 const FALL = 6;
 const SWING = 8;
 const RADIANS = Math.PI / 180;
+const NEAR = 1e-6; // metres
 
 const spring = (p) => 1 - Math.exp(-FALL * p) * (Math.cos(SWING * p) + (FALL / SWING) * Math.sin(SWING * p));
 
@@ -22,10 +23,11 @@ export const EASINGS = {
   settle: (p) => spring(p) / spring(1),
 };
 
-const KEY = {
+/** What a document leaves out of a key, and of itself. */
+export const KEY = {
   position: [0, 0, 0], yaw: 0, pitch: 0, roll: 0, fov: 90, easing: "linear", arrives: [0, 0, 0], leaves: [0, 0, 0], pivot: null,
 };
-const DOCUMENT = { fps: 16, positions: "catmull-rom", turns: "squad", timing: "keys" };
+export const DOCUMENT = { fps: 16, positions: "catmull-rom", turns: "squad", timing: "keys" };
 
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 const mixed = (a, b, share) => a.map((value, i) => value + (b[i] - value) * share);
@@ -38,16 +40,30 @@ const cross = (a, b) => [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a
  *   and how far it is to the next
  */
 export function keyframedPath(given) {
-  const document = { ...DOCUMENT, ...given, keys: given.keys.map((key) => ({ ...KEY, ...key })) };
-  const frames = Array.from({ length: document.frames }, (_, frame) => frame);
+  const document = whole(given);
   const centre = centring(document);
   const place = document.timing === "even" ? evenly(document, centre) : placed(document);
+  const camera = cameraAt(document, centre);
+  const [first, last] = [document.keys[0].frame, document.keys.at(-1).frame];
+  return Array.from({ length: document.frames }, (_, frame) => camera(place(clamp(frame, first, last))));
+}
+
+/** The camera at every key, whatever its frame: as keyframedPath's. @param {object} given a keyframe document */
+export function keyCameras(given) {
+  const document = whole(given);
+  const camera = cameraAt(document, centring(document));
+  return document.keys.map((_, number) => camera(number));
+}
+
+const whole = (given) => ({ ...DOCUMENT, ...given, keys: given.keys.map((key) => ({ ...KEY, ...key })) });
+
+/** Place -> camera. */
+function cameraAt(document, centre) {
   const turn = turning(document);
-  return frames.map((frame) => {
-    const at = place(clamp(frame, document.keys[0].frame, document.keys.at(-1).frame));
+  return (at) => {
     const position = centre(at);
     return { position, turn: turn(at, position), fov: between(document.keys, at, (key) => [key.fov])[0], place: at };
-  });
+  };
 }
 
 /** Frame -> place between the keys. */
@@ -122,9 +138,13 @@ function turning({ keys, turns }) {
   };
 }
 
-/** The level turn whose z axis points ahead, then rolled by degrees. */
+/**
+ * The level turn whose z axis points ahead, then rolled by degrees. Ahead is nowhere, or straight up or down: no level turn
+ * looks there, the server refuses the path, and the picture of it is of a camera that looks along z.
+ */
 function looking(ahead, roll) {
   const right = cross([0, 1, 0], ahead);
+  if (!(Math.hypot(...right) > NEAR)) return ofAngles(0, 0, roll * RADIANS);
   const unit = (v) => v.map((value) => value / Math.hypot(...v));
   const [x, z] = [unit(right), unit(ahead)];
   return multiplied(ofAxes(x, cross(z, x), z), ofAngles(0, 0, roll * RADIANS));

@@ -4,6 +4,7 @@ import { button, element } from "./elements.mjs";
 
 export class Player {
   #began = null;
+  #shown = 0;
 
   constructor(draft, label, redraw) {
     Object.assign(this, { draft, label, redraw });
@@ -19,7 +20,7 @@ export class Player {
     if (this.isPlaying) return this.pause();
     const { draft } = this;
     if (draft.frame >= draft.document.frames - 1) draft.goTo(0);
-    this.#began = { at: performance.now(), frame: draft.frame };
+    this.#begin();
     this.button.textContent = this.label("pause");
     this.redraw();
   }
@@ -29,13 +30,21 @@ export class Player {
     this.button.textContent = this.label("play");
   }
 
-  /** Move the playhead to where it is at a time, which the page's clock gives. */
+  /** Move the playhead to where it is at a time, which the page's clock gives. Somebody else may have moved it. */
   advance(now) {
     if (!this.isPlaying) return;
-    const { fps, frames } = this.draft.document;
+    const { draft } = this;
+    if (draft.frame !== this.#shown) this.#begin();
+    const { fps, frames } = draft.document;
     const frame = this.#began.frame + Math.floor((Math.max(0, now - this.#began.at) / 1000) * fps);
-    if (frame !== this.draft.frame) this.draft.goTo(frame);
+    if (frame !== draft.frame) draft.goTo(frame, { selects: false });
+    this.#shown = draft.frame;
     if (frame >= frames - 1) this.pause();
+  }
+
+  #begin() {
+    this.#began = { at: performance.now(), frame: this.draft.frame };
+    this.#shown = this.draft.frame;
   }
 
   /** Tell where the playhead is, or something else. */

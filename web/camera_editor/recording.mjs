@@ -1,6 +1,7 @@
 /** Flying the camera with held keys or a gamepad, at the model's own frame rate. */
 
 import { Flight } from "./flight.mjs";
+import { keyOf } from "./input.mjs";
 
 const STICK = 0.35; // of a stick's way before it counts
 const MOST_BEHIND = 4; // frames to catch up with after the page stood still
@@ -11,12 +12,12 @@ export class Recording extends EventTarget {
   #timer = null;
   #events = new AbortController();
 
-  /** @param {EventTarget} target what hears the keys; @param {number} most frames to record */
-  constructor(target, dialect, fps, most) {
+  /** @param {number} most frames to record */
+  constructor(dialect, fps, most) {
     super();
     this.flight = new Flight(dialect);
     [this.fps, this.most] = [fps, most];
-    const on = (name, listen) => target.addEventListener(name, listen, { signal: this.#events.signal, capture: true });
+    const on = (name, listen) => document.addEventListener(name, listen, { signal: this.#events.signal, capture: true });
     on("keydown", (event) => this.#key(event, true));
     on("keyup", (event) => this.#key(event, false));
     window.addEventListener("blur", () => this.#held.clear(), { signal: this.#events.signal });
@@ -49,14 +50,14 @@ export class Recording extends EventTarget {
   }
 
   #key(event, isDown) {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (isDown && (event.ctrlKey || event.metaKey || event.altKey)) return;
     if (event.key === "Escape" && isDown) {
       event.preventDefault();
       event.stopPropagation();
       this.stop();
       return;
     }
-    const key = event.key.toLowerCase();
+    const key = keyOf(event);
     if (!(key in this.flight.dialect.keys)) return;
     event.preventDefault();
     event.stopPropagation();

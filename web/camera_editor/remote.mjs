@@ -35,9 +35,12 @@ export const getPreflight = (text, depth) => {
 export const addressOf = ({ filename, subfolder = "", type = "temp" }) =>
   api.apiURL(`/view?${new URLSearchParams({ filename, subfolder, type })}`);
 
+/** What the server says against a request, in words for the user. */
+export class Refusal extends Error {}
+
 async function ask(what, body) {
   const response = await api.fetchApi(`${PREFIX}/${what}`, body === undefined ? {} : { method: "POST", body });
   const answer = await response.json().catch(() => ({ error: `the server answered ${response.status}` }));
-  if (!response.ok) throw new Error(answer.error);
+  if (!response.ok) throw new Refusal(answer.error);
   return answer;
 }

@@ -9,6 +9,7 @@ import { SRGBColorSpace, WebGLRenderer } from "./three.mjs";
 
 let renderer = null;
 let holders = 0;
+let hasFailed = false; // a browser without WebGL is not asked again for every frame
 
 export function hold() {
   holders += 1;
@@ -40,14 +41,15 @@ export function draw(scene, camera, canvas) {
 }
 
 /** What the browser can do, for those who look why it is slow or empty. */
-export const isAvailable = () => {
+export function isAvailable() {
+  if (renderer || hasFailed) return !hasFailed;
   try {
-    renderer ??= made();
-    return true;
+    renderer = made();
   } catch {
-    return false;
+    hasFailed = true;
   }
-};
+  return !hasFailed;
+}
 
 /** Whether the processor draws, for those who can do with less. */
 export const isByProcessor = () => isAvailable() && isSoftware(renderer);

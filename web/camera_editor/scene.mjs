@@ -16,6 +16,14 @@ export async function sceneOf(node, told) {
   return { picture, depth, size };
 }
 
+/** Where the picture comes from, as far as the graph tells: an address, whether it is connected, or nothing. */
+export const sourceOf = (node) => pictureBefore(node) ?? String(isConnected(node, "image"));
+
+export function isConnected(node, name) {
+  const slot = node.inputs?.findIndex((input) => input.name === name) ?? -1;
+  return slot >= 0 && node.isInputConnected(slot);
+}
+
 /** The address of a picture that a Load Image node shows, straight before the image input. */
 function pictureBefore(node) {
   const slot = node.inputs?.findIndex((input) => input.name === "image") ?? -1;

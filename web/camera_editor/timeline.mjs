@@ -51,6 +51,12 @@ export class Timeline {
     [...this.keys.children].forEach((key, i) => key.setAttribute("aria-pressed", i === selected));
   }
 
+  /** End a drag and go back to what was before. */
+  breakOff() {
+    this.isDragging = false;
+    this.draft.drop();
+  }
+
   dispose() {
     this.resized.disconnect();
   }
@@ -66,7 +72,7 @@ export class Timeline {
   }
 
   #scrub(event) {
-    if (event.target.closest(".keys button")) return;
+    if (event.button || event.target.closest(".keys button")) return;
     event.preventDefault();
     this.playhead.focus();
     this.draft.goTo(this.#frameAt(event));
@@ -94,24 +100,33 @@ export class Timeline {
     while (this.keys.children.length > document.keys.length) this.keys.lastChild.remove();
     document.keys.forEach((key, number) => {
       const mark = this.keys.children[number] ?? this.keys.appendChild(this.#keyMark(number));
-      mark.style.left = `${this.#left(key.frame)}%`;
-      mark.hidden = key.frame >= document.frames;
+      const isBehind = key.frame >= document.frames; // the end: it pulls at the path and is not reached
+      mark.style.left = `${this.#left(this.draft.frameOf(number))}%`;
+      mark.classList.toggle("is-behind", isBehind);
+      mark.title = isBehind ? this.label("behind") : "";
       mark.setAttribute("aria-label", this.label("key", { number: number + 1, frame: key.frame }));
     });
   }
 
   #keyMark(number) {
     const mark = element("button", { type: "button", "aria-pressed": false });
-    mark.addEventListener("focus", () => this.draft.select(number));
+    mark.addEventListener("click", () => this.draft.select(number));
     mark.addEventListener("keydown", (event) => this.#moveKey(event, number));
     mark.addEventListener("pointerdown", (event) => {
+      if (event.button) return;
       mark.focus();
       this.draft.select(number);
       const moved = (later) => {
+        if (!this.isDragging) return; // it was broken off
         this.draft.show(withChange(this.draft.document, number, { frame: this.#frameAt(later) }));
         this.draft.select(number);
       };
-      follow(event, mark, moved, () => this.draft.keep());
+      this.isDragging = true;
+      follow(event, mark, moved, (isDone) => {
+        this.isDragging = false;
+        if (isDone) this.draft.keep();
+        else this.draft.drop();
+      });
     });
     return mark;
   }
@@ -192,9 +207,9 @@ export class Timeline {
 
   #drawCurve(pen, { names, of, least }, width, top, room) {
     const values = this.draft.path.map(of);
-    const flat = values.flat();
-    const middle = (Math.max(...flat) + Math.min(...flat)) / 2;
-    const half = Math.max(Math.max(...flat) - middle, least / 2) * 1.1;
+    const [low, high] = extent(values);
+    const middle = (high + low) / 2;
+    const half = Math.max(high - middle, least / 2) * 1.1;
     const y = (value) => top + room / 2 - ((value - middle) / half) * (room / 2 - 2);
     names.forEach((name, i) => {
       pen.strokeStyle = pen.fillStyle = CURVE_COLOURS[i];
@@ -207,7 +222,16 @@ export class Timeline {
   }
 }
 
-/** Call `moved` while the pointer is down, and `done` when it is let go. */
+/** The least and the most of all numbers in rows; a path of 100,000 frames has more than one call can take. */
+function extent(rows) {
+  let [low, high] = [Infinity, -Infinity];
+  for (const row of rows) {
+    for (const value of row) [low, high] = [Math.min(low, value), Math.max(high, value)];
+  }
+  return [low, high];
+}
+
+/** Call `moved` while the pointer is down, and `done(true)` when it is let go, or `done(false)` when it was taken away. */
 function follow(event, target, moved, done = () => {}) {
   target.setPointerCapture(event.pointerId);
   const events = new AbortController();
@@ -216,7 +240,7 @@ function follow(event, target, moved, done = () => {}) {
   for (const name of ["pointerup", "pointercancel"]) {
     on(name, () => {
       events.abort();
-      done();
+      done(name === "pointerup");
     });
   }
 }

@@ -36,7 +36,11 @@ export class Toolbar {
     this.buttons.remove.disabled = !this.draft.key || this.draft.document.keys.length === 1;
   }
 
+  /** Only stopping and closing are left while a flight goes on. */
   setRecording(isOn) {
+    for (const each of this.element.querySelectorAll("button, select, input")) {
+      each.inert = isOn && each !== this.buttons.record && each !== this.buttons.close;
+    }
     this.buttons.record.textContent = this.label(isOn ? "stop" : "record");
     this.buttons.record.classList.toggle("is-on", isOn);
   }

@@ -2,9 +2,11 @@
 
 import { Object3D, OrbitControls, PerspectiveCamera, TransformControls, Vector3 } from "./three.mjs";
 import { nearTo, withChange } from "./document.mjs";
-import { anglesOf, ofAngles } from "./quaternion.mjs";
+import { keyCameras } from "./keyframes.mjs";
+import { anglesOf } from "./quaternion.mjs";
+import { keyOf } from "./input.mjs";
 import { draw } from "./renderer.mjs";
-import { withAids } from "./world.mjs";
+import { lookAtAll, withAids } from "./world.mjs";
 
 const RADIANS = Math.PI / 180;
 const NEAR_PIXELS = 16; // of a click to what it selects
@@ -52,11 +54,7 @@ export class Viewport {
 
   /** Look at the whole path from behind and above. */
   frameAll() {
-    const points = this.world.points(this.draft.path).map((point) => new Vector3(...point));
-    const centre = points.reduce((sum, point) => sum.add(point), new Vector3()).divideScalar(points.length);
-    const radius = Math.max(1.5, ...points.map((point) => point.distanceTo(centre)));
-    this.eye.position.copy(centre).add(new Vector3(0.9, 0.9, 1.3).normalize().multiplyScalar(radius * 1.9));
-    this.orbit.target.copy(centre);
+    this.orbit.target.copy(lookAtAll(this.eye, this.world.points(this.draft.path)));
     this.orbit.update();
     this.redraw();
   }
@@ -72,16 +70,16 @@ export class Viewport {
 
   /** Put the gizmo where the selected part is. */
   follow() {
-    const { key, part } = this.draft;
+    const { key, part, document, selected } = this.draft;
     const shown = key && (part === "position" || part === "pivot" ? key[part] : true);
     if (!shown) return this.gizmo.detach();
     if (!this.gizmo.dragging) {
       const place = part === "position" || part === "pivot" ? key[part] : key.position.map((v, i) => v + key[part][i]);
-      const [w, x, y, z] = ofAngles(key.yaw * RADIANS, key.pitch * RADIANS, key.roll * RADIANS);
+      const [w, x, y, z] = keyCameras(document)[selected].turn;
       this.handle.position.set(...place);
       this.handle.quaternion.set(x, y, z, w);
     }
-    this.gizmo.setMode(part === "position" ? this.tool : "translate"); // a handle or a point has no turn
+    this.gizmo.setMode(part === "position" && !key.pivot ? this.tool : "translate"); // a pivot turns its key
     this.gizmo.attach(this.handle);
   }
 
@@ -93,6 +91,18 @@ export class Viewport {
       this.eye.updateProjectionMatrix();
     }
     draw(this.world.scene, this.eye, this.canvas);
+  }
+
+  get isDragging() {
+    return this.gizmo.dragging;
+  }
+
+  /** End a drag and go back to what was before. */
+  breakOff() {
+    this.draft.drop();
+    this.gizmo.pointerUp({ button: 0 });
+    this.follow();
+    this.redraw();
   }
 
   get isMoving() {
@@ -190,8 +200,8 @@ export class Viewport {
   }
 
   #flyKey(event, isDown) {
-    const key = event.key.toLowerCase();
-    if (this.mode !== "fly" || !(key in FLY_KEYS) || event.ctrlKey || event.metaKey) return;
+    const key = keyOf(event);
+    if (this.mode !== "fly" || !(key in FLY_KEYS) || (isDown && (event.ctrlKey || event.metaKey || event.altKey))) return;
     event.preventDefault();
     event.stopPropagation();
     if (isDown) this.#keys.add(key);

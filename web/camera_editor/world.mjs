@@ -4,23 +4,14 @@
  * Everything stands in `root`, whose axes are OpenCV's (x right, y down, z ahead, metres) in three.js' world (y up).
  */
 
-import {
-  BufferAttribute, BufferGeometry, CanvasTexture, Color, DoubleSide, GridHelper, Group, Line, LineBasicMaterial, LineSegments, Mesh,
-  MeshBasicMaterial, PerspectiveCamera, PlaneGeometry, Points, Quaternion, Scene, ShaderMaterial, SphereGeometry,
-  SRGBColorSpace, Vector4,
-} from "./three.mjs";
-import { isByProcessor } from "./renderer.mjs";
+import { keyCameras } from "./keyframes.mjs";
+import { turned } from "./quaternion.mjs";
+import { ball, cloud, COLOURS, discard, FARTHEST, FLIP, frustum, ground, PICTURE_AT, plane, segment } from "./shapes.mjs";
+import { BufferAttribute, BufferGeometry, Color, Group, Line, LineBasicMaterial, PerspectiveCamera, Scene, Vector3 } from "./three.mjs";
 
-export const COLOURS = {
-  path: 0x7aa2ff, key: 0xd7dce8, selected: 0xffb454, now: 0x6ee7b7, handle: 0xc792ea, pivot: 0xff6b81, warning: 0xff5d5d,
-  ground: 0x2f3646, axis: 0x6b7690, sky: 0x1a1f2b,
-};
-const EYE_HEIGHT = 1.5; // metres of the first camera above the ground that is drawn
-const PICTURE_AT = 3; // metres ahead, where no depth map says more
 const FRUSTUM = 0.35; // metres
-const FARTHEST = 1000; // metres: what is beyond is sky
+const LEAST_RADIUS = 1.5; // metres around a path that are seen with it
 const AIDS = 1; // layer of what a through-the-camera view leaves out
-const FLIP = new Quaternion(1, 0, 0, 0); // between the axes of OpenCV and of three.js
 
 export class World {
   constructor() {
@@ -52,7 +43,6 @@ export class World {
       this.#drawScene();
     }
     this.select(draft);
-    this.move(draft);
   }
 
   /** Redraw the path. @param {Set<number>} warned frames to mark */
@@ -98,11 +88,10 @@ export class World {
   }
 
   #drawKeys(draft) {
-    const made = draft.document.keys.map((key, number) => {
+    const made = keyCameras(draft.document).map((camera, number) => {
       const colour = number === draft.selected ? COLOURS.selected : COLOURS.key;
-      const camera = draft.path[Math.min(key.frame, draft.path.length - 1)];
-      const shape = frustum(key.fov, draft.document.size, colour, FRUSTUM);
-      place(shape, { ...camera, position: key.position });
+      const shape = frustum(camera.fov, draft.document.size, colour, FRUSTUM);
+      place(shape, camera);
       return shape;
     });
     renew(this.keys, made);
@@ -136,9 +125,21 @@ export function throughCamera({ position, turn, fov }, aspect, camera = new Pers
   camera.quaternion.set(x, y, z, w).premultiply(FLIP).multiply(FLIP);
   camera.position.set(position[0], -position[1], -position[2]);
   camera.fov = (Math.atan(Math.tan((fov * Math.PI) / 360) / aspect) * 360) / Math.PI;
-  [camera.aspect, camera.near, camera.far] = [aspect, 0.02, 500];
+  [camera.aspect, camera.near, camera.far] = [aspect, 0.02, FARTHEST];
   camera.updateProjectionMatrix();
   return camera;
+}
+
+/** Put a camera where it sees all points, from behind and above; returns what it looks at. */
+export function lookAtAll(eye, points) {
+  const all = points.map((point) => new Vector3(...point));
+  const centre = all.reduce((sum, point) => sum.add(point), new Vector3()).divideScalar(all.length);
+  const radius = all.reduce((most, point) => Math.max(most, point.distanceTo(centre)), LEAST_RADIUS);
+  eye.position.copy(centre).add(new Vector3(0.9, 0.9, 1.3).normalize().multiplyScalar(radius * 1.9));
+  eye.lookAt(centre);
+  [eye.near, eye.far] = [radius / 100, Math.max(FARTHEST, 8 * radius)];
+  eye.updateProjectionMatrix();
+  return centre;
 }
 
 /** Let a camera see what helps to edit, too. */
@@ -149,9 +150,8 @@ export function withAids(camera) {
 
 const sum = (a, b) => a.map((value, i) => value + b[i]);
 
-function alongView({ position, turn: [w, x, y, z] }, metres) {
-  const ahead = [2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)];
-  return position.map((value, i) => value + ahead[i] * metres);
+function alongView({ position, turn }, metres) {
+  return sum(position, turned(turn, [0, 0, metres]));
 }
 
 function place(object, { position, turn: [w, x, y, z] }) {
@@ -169,111 +169,4 @@ function renew(group, children) {
     group.remove(child);
   }
   if (children.length) group.add(...children);
-}
-
-function discard(object) {
-  object.geometry?.dispose();
-  for (const material of [object.material].flat().filter(Boolean)) {
-    material.map?.dispose();
-    material.dispose();
-  }
-}
-
-function ground() {
-  const grid = new GridHelper(40, 40, COLOURS.axis, COLOURS.ground);
-  grid.position.y = -EYE_HEIGHT;
-  grid.material.transparent = true;
-  grid.material.opacity = 0.6;
-  return grid;
-}
-
-/** A camera as a pyramid with a roof that tells up from down; size [height, width]. */
-function frustum(fov, [height, width], colour, length) {
-  const x = Math.min(Math.tan((fov * Math.PI) / 360), 2) * length;
-  const y = (x * height) / width;
-  const [a, b, c, d] = [[-x, -y, length], [x, -y, length], [x, y, length], [-x, y, length]];
-  const roof = [0, -y * 1.6, length];
-  const origin = [0, 0, 0];
-  const edges = [origin, a, origin, b, origin, c, origin, d, a, b, b, c, c, d, d, a, a, roof, roof, b];
-  const geometry = new BufferGeometry();
-  geometry.setAttribute("position", new BufferAttribute(new Float32Array(edges.flat()), 3));
-  return new LineSegments(geometry, new LineBasicMaterial({ color: colour }));
-}
-
-function segment(from, to, colour) {
-  const geometry = new BufferGeometry();
-  geometry.setAttribute("position", new BufferAttribute(new Float32Array([...from, ...to]), 3));
-  return new LineSegments(geometry, new LineBasicMaterial({ color: colour }));
-}
-
-function ball(at, colour) {
-  const mesh = new Mesh(new SphereGeometry(0.05, 12, 8), new MeshBasicMaterial({ color: colour }));
-  mesh.position.set(...at);
-  return mesh;
-}
-
-/** The picture as a plane that fills the first camera's view. */
-function plane(picture, half, aspect) {
-  const geometry = new PlaneGeometry(2 * half * PICTURE_AT, (2 * half * PICTURE_AT) / aspect);
-  const texture = new CanvasTexture(picture);
-  texture.colorSpace = SRGBColorSpace;
-  const material = new MeshBasicMaterial({ map: texture, side: DoubleSide, toneMapped: false });
-  const mesh = new Mesh(geometry, material);
-  mesh.position.z = PICTURE_AT;
-  mesh.quaternion.copy(FLIP); // a plane's picture stands with y up
-  return mesh;
-}
-
-// A point is as large as what its pixel saw, so that the picture stays whole when the camera comes near.
-const POINT_VERTEX = `
-  uniform float pixels; attribute float extent; attribute vec3 tint; varying vec3 seen;
-  void main() {
-    vec4 place = modelViewMatrix * vec4(position, 1.0);
-    seen = tint; gl_Position = projectionMatrix * place; gl_PointSize = clamp(extent * pixels / -place.z, 1.0, 64.0);
-  }`;
-const POINT_FRAGMENT = "varying vec3 seen; void main() { gl_FragColor = vec4(seen, 1.0); }";
-
-/**
- * A point for each pixel of the depth map, or for one of four where the processor draws, in the picture's colour.
- * half: tangent of half the field of view.
- */
-function cloud(picture, { metres, width, height }, half) {
-  const colours = pixels(picture, width, height);
-  const [places, tints, extents] = [3, 3, 1].map((count) => new Float32Array(width * height * count));
-  const focal = width / 2 / half;
-  const step = isByProcessor() ? 2 : 1;
-  let count = 0;
-  for (let i = 0; i < metres.length; i++) {
-    if ((i % width) % step || Math.floor(i / width) % step) continue;
-    const z = metres[i];
-    if (!(z > 0 && z < FARTHEST)) continue;
-    const [x, y] = [(i % width) + 0.5 - width / 2, Math.floor(i / width) + 0.5 - height / 2];
-    places.set([(x / focal) * z, (y / focal) * z, z], 3 * count);
-    for (let k = 0; k < 3; k++) tints[3 * count + k] = colours[4 * i + k] / 255;
-    extents[count] = (1.5 * step * z) / focal;
-    count += 1;
-  }
-  const geometry = new BufferGeometry();
-  geometry.setAttribute("position", new BufferAttribute(places.subarray(0, 3 * count), 3));
-  geometry.setAttribute("tint", new BufferAttribute(tints.subarray(0, 3 * count), 3));
-  geometry.setAttribute("extent", new BufferAttribute(extents.subarray(0, count), 1));
-  const material = new ShaderMaterial({
-    uniforms: { pixels: { value: 1 } }, vertexShader: POINT_VERTEX, fragmentShader: POINT_FRAGMENT,
-  });
-  const points = new Points(geometry, material);
-  points.frustumCulled = false;
-  const viewport = new Vector4();
-  points.onBeforeRender = (renderer, scene, camera) => {
-    const rows = renderer.getCurrentViewport(viewport).w;
-    material.uniforms.pixels.value = (camera.projectionMatrix.elements[5] * rows) / 2;
-    material.uniformsNeedUpdate = true;
-  };
-  return points;
-}
-
-function pixels(picture, width, height) {
-  const canvas = new OffscreenCanvas(width, height);
-  const context = canvas.getContext("2d", { willReadFrequently: true });
-  context.drawImage(picture, 0, 0, width, height);
-  return context.getImageData(0, 0, width, height).data;
 }

@@ -41,11 +41,6 @@ def keyframes_of(path: CameraPath, *, metres: float = METRES, degrees: float = D
         raise CameraError(f"tolerances must be above 0, got {metres:g} m and {degrees:g} degrees")
     measured = _Measured.of(path)
     at = _split(measured, metres, degrees)
-    if len(at) > MAX_KEYS:
-        raise CameraError(
-            f"the path takes {len(at)} keys to stay within {metres:g} m and {degrees:g} degrees, at most {MAX_KEYS} are "
-            "kept; smooth it first, or use it as it is"
-        )
     keyframes = Keyframes(
         _keys(measured, at), path.frames, path.size, path.fps, positions="bezier", turns="slerp", timing="keys"
     )
@@ -99,6 +94,11 @@ def _split(measured: _Measured, metres: float, degrees: float) -> list[int]:
         if off[worst].max() > 1:
             middle = first + 1 + worst
             at.add(middle)
+            if len(at) > MAX_KEYS:
+                raise CameraError(
+                    f"the path takes more than {MAX_KEYS} keys to stay within {metres:g} m and {degrees:g} degrees; smooth it "
+                    "first, or use it as it is"
+                )
             open_pieces += [(first, middle), (middle, last)]
     return sorted(at)
 

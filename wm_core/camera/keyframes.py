@@ -163,7 +163,8 @@ def _rotations(keyframes: Keyframes, place: NDArray, centre: NDArray) -> NDArray
     for i, key in enumerate(keys):
         if key.pivot is not None:
             ahead = np.subtract(key.pivot, key.position)
-            turned[i] = looking_rotation(ahead[None])[0] @ roll_rotation(np.radians(key.roll))
+            looking = looking_rotation(ahead[None], f"key {i + 1}, at frame {key.frame},")[0]
+            turned[i] = looking @ roll_rotation(np.radians(key.roll))
     if keyframes.turns == "angles" and not any(key.pivot for key in keys):
         rotation = _turned(np.radians(catmull_rom(angles, place)))
     else:
@@ -182,7 +183,8 @@ def _on_pivots(keyframes: Keyframes, place: NDArray, centre: NDArray, rotation: 
         share = (place[here] - i)[:, None]
         point = np.array(key.pivot) + np.subtract(following.pivot, key.pivot) * share
         roll = np.radians(key.roll + (following.roll - key.roll) * share[:, 0])
-        rotation[here] = looking_rotation(point - centre[here]) @ roll_rotation(roll)
+        looking = looking_rotation(point - centre[here], "the camera of frame {}", np.flatnonzero(here))
+        rotation[here] = looking @ roll_rotation(roll)
     return rotation
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -49,17 +51,21 @@ def angles_of(rotation: NDArray) -> NDArray:
     return np.stack([yaw, pitch, roll], 1)
 
 
-def looking_rotation(ahead: NDArray) -> NDArray:
+def looking_rotation(
+    ahead: NDArray, named: str = "camera {}", numbers: Sequence[int] | NDArray | None = None
+) -> NDArray:
     """Level rotations (f, 3, 3) float64 whose z axis points along ahead (f, 3), of any length.
 
-    CameraError where that is nowhere, or straight up or down, which leaves level without a meaning.
+    CameraError where that is nowhere, or straight up or down, which leaves level without a meaning; `named`, with the row or
+    its one of `numbers`, is what it is called there.
     """
     ahead = np.asarray(ahead, np.float64)
     right = np.cross(np.broadcast_to((0.0, 1.0, 0.0), ahead.shape), ahead)
     size = np.linalg.norm(right, axis=1)
     if (size <= _NEAR).any():
-        frame = int((size <= _NEAR).argmax())
-        raise CameraError(f"camera {frame} stands on the point to look at, or right above or below it; move the point")
+        row = int((size <= _NEAR).argmax())
+        which = named.format(row if numbers is None else numbers[row])
+        raise CameraError(f"{which} stands on the point to look at, or right above or below it; move the point")
     right /= size[:, None]
     ahead = ahead / np.linalg.norm(ahead, axis=1, keepdims=True)
     return np.stack([right, np.cross(ahead, right), ahead], -1)
