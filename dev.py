@@ -21,6 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).absolute().parent
 NEEDS = {"demo": "host", "serve": "host", "test": "browser", "bench": "test"}
+SIDE_BY_SIDE = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")  # all tests: two files at a time, in order
 PASSES_ON = ("test", "bench")  # their unknown arguments are another program's
 
 
@@ -111,7 +112,8 @@ def test(options: argparse.Namespace, rest: list[str]) -> int:
     environment = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", **os.environ, "COMFYUI_PATH": options.ready}
     environment["SANA_WM_REQUIRE_HOST"] = "1"  # set-up has made one: a test that misses it fails and does not skip
     lint = subprocess.call([sys.executable, "-m", "ruff", "check", "."], cwd=ROOT)
-    return subprocess.call([sys.executable, "-m", "pytest", *rest], cwd=ROOT, env=environment) or lint
+    side_by_side = () if rest else SIDE_BY_SIDE
+    return subprocess.call([sys.executable, "-m", "pytest", *side_by_side, *rest], cwd=ROOT, env=environment) or lint
 
 
 def bench(options: argparse.Namespace, rest: list[str]) -> int:

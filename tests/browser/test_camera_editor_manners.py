@@ -7,6 +7,7 @@ import pytest
 
 from browser.camera_editor_page import changed, choose_preset, document_of, drag, open_editor, press
 from browser.frontend_page import add_node, connect, node_widget_value, queue
+from wm_core.camera import export_path, preset_path
 
 pytestmark = [
     pytest.mark.host,
@@ -136,4 +137,56 @@ def test_an_editor_without_a_run_says_what_to_do_and_undone_edits_let_the_path_t
     assert node_widget_value(page, node, "state") != ""
     while dialog.locator("[data-name=undo]").is_enabled():
         press(dialog, "undo")
+    assert node_widget_value(page, node, "state") == ""
+
+
+DROP = """async ([name, bytes]) => {
+  const { dialog } = document.querySelector(".sana-wm-camera-editor").editor;
+  const dataTransfer = new DataTransfer();
+  dataTransfer.items.add(new File([new Uint8Array(bytes)], name));
+  const shown = [];
+  for (const kind of ["dragenter", "dragover", "drop"]) {
+    dialog.dispatchEvent(new DragEvent(kind, { dataTransfer, bubbles: true, cancelable: true, composed: true }));
+    shown.push(dialog.classList.contains("is-dropping"));
+  }
+  return shown;
+}"""
+
+
+def test_a_file_is_dropped(page, node, dialog, tmp_path):
+    path = preset_path("dolly-in", frames=41, size=(704, 1280), fov_deg=70)
+    export_path(path, tmp_path / "path.npy", format="npy")
+    nodes = page.evaluate("() => app.graph.nodes.length")
+    before = node_widget_value(page, node, "state")
+    assert page.evaluate(DROP, ["path.npy", list((tmp_path / "path.npy").read_bytes())]) == [False, True, False]
+    document = changed(page, node, before)
+    assert document["frames"] == 41 and document["keys"][-1]["position"][2] == pytest.approx(path.c2w[-1, 2, 3], abs=0.01)
+    assert page.evaluate("() => app.graph.nodes.length") == nodes, "the graph did not take the file"
+
+
+def test_a_key_is_copied_to_another_frame_by_the_keyboard(page, node, dialog):
+    choose_preset(page, dialog, node, "orbit-right")
+    dialog.locator(".keys button").nth(1).click()
+    page.keyboard.press("Control+c")
+    dialog.get_by_role("slider", name="Frame shown").focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("PageUp")
+    page.keyboard.press("Control+v")
+    keys = document_of(page, node)["keys"]
+    assert [key["frame"] for key in keys] == [0, 16, 160] and keys[1]["position"] == keys[2]["position"]
+    assert page.evaluate("() => app.graph.nodes.length") == 1
+
+
+def test_the_eye_flies_while_a_key_is_held(page, node, dialog):
+    press(dialog, "fly")
+    page.mouse.click(*middle(dialog))
+    start = page.evaluate(EYE)
+    page.keyboard.down("w")
+    page.wait_for_timeout(400)
+    page.keyboard.up("w")
+    page.wait_for_timeout(100)
+    there = page.evaluate(EYE)
+    assert sum((a - b) ** 2 for a, b in zip(start, there, strict=True)) > 0.1
+    page.wait_for_timeout(200)
+    assert page.evaluate(EYE) == there, "it stops when the key is let go"
     assert node_widget_value(page, node, "state") == ""
