@@ -58,6 +58,13 @@ def test_presets_numbers_and_the_clipboard_make_exact_keys(page, node, dialog, s
     assert (last["position"][0], last["yaw"], last["frame"]) == (1.25, -40.5, 144)
     assert last["fov"] == pytest.approx(np.degrees(2 * np.arctan(18 / 24)), abs=1e-9)
 
+    dialog.get_by_text("Handles of the curve").click()
+    field = dialog.get_by_label("Arrives: ahead (m)", exact=True)
+    field.fill("-0.75")
+    field.press("Tab")
+    assert document_of(page, node)["keys"][1]["arrives"][2] == -0.75
+    last = document_of(page, node)["keys"][1]
+
     press(dialog, "copy")
     dialog.get_by_role("slider", name="Frame shown").focus()
     page.keyboard.press("Home")

@@ -10,6 +10,8 @@ const RADIANS = Math.PI / 180;
 const focalOf = (fov) => SENSOR_MM / 2 / Math.tan((fov * RADIANS) / 2);
 const fovOf = (millimetres) => (2 * Math.atan(SENSOR_MM / 2 / millimetres)) / RADIANS;
 const MOST_FRAMES = 99993; // the last 8 k + 1 that the node takes
+const HANDLES = ["arrives", "leaves"];
+const AXES = ["x", "y", "z"];
 const POINT_AHEAD = 3; // metres, where a new pivot is
 
 export class Fields {
@@ -19,7 +21,10 @@ export class Fields {
     this.key = this.#keyFields();
     this.path = this.#pathFields();
     this.title = element("legend", {}, label("selected"));
-    this.ofKey = element("fieldset", { class: "fields" }, this.title, ...Object.values(this.key));
+    this.handles = this.#handleFields();
+    const summary = element("summary", {}, label("handles"));
+    this.ofHandles = element("details", {}, summary, element("div", { class: "fields" }, ...Object.values(this.handles)));
+    this.ofKey = element("fieldset", { class: "fields" }, this.title, ...Object.values(this.key), this.ofHandles);
     this.ofPath = element("div", { class: "ofpath", role: "group", "aria-label": label("path") }, ...Object.values(this.path));
     this.update();
   }
@@ -44,6 +49,8 @@ export class Fields {
     for (const [name, value] of Object.entries(shown)) fill(this.key[name], value);
     for (const name of ["pivot_x", "pivot_y", "pivot_z"]) this.key[name].hidden = !key.pivot;
     for (const name of ["yaw", "pitch"]) this.key[name].field.disabled = Boolean(key.pivot);
+    this.ofHandles.hidden = document.positions !== "bezier";
+    for (const part of HANDLES) AXES.forEach((axis, i) => fill(this.handles[`${part}_${axis}`], key[part][i]));
     const isInner = selected > 0 && selected < document.keys.length - 1;
     for (const name of ["frame", "time"]) this.key[name].field.disabled = document.timing === "even" && isInner;
     this.key.easing.field.disabled = document.timing === "even" && selected > 0;
@@ -75,6 +82,17 @@ export class Fields {
       pivot_y: number("pivot_y", point(1)),
       pivot_z: number("pivot_z", point(2)),
     };
+  }
+
+  /** Of a Bezier curve: from the key, in metres. */
+  #handleFields() {
+    const field = (part, axis) =>
+      numberField(this.label(`${part}_${AXES[axis]}`), {
+        id: `sana-wm-${part}_${AXES[axis]}`,
+        onvalue: (value, isDone) => this.#change({ [part]: replaced(this.draft.key[part], axis, value) }, isDone),
+      });
+    const all = HANDLES.flatMap((part) => AXES.map((axis, i) => [`${part}_${axis}`, field(part, i)]));
+    return Object.fromEntries(all);
   }
 
   #pathFields() {
