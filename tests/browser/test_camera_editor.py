@@ -44,8 +44,8 @@ def fly(page, dialog, node) -> dict:
     """Record w, then d; returns the document that comes of it."""
     before = node_widget_value(page, node, "state")
     press(dialog, "record")
-    held_for(page, "w", 900)
-    held_for(page, "d", 600)
+    held_for(page, "w", 1400)
+    held_for(page, "d", 900)
     page.keyboard.press("Escape")
     return changed(page, node, before)
 
