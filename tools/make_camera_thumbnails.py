@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from wm_core.camera import (
     CameraPath,
@@ -32,7 +32,7 @@ from .client import Client
 from .demo import fetch_video, read_frames
 from .demo_graph import Workflow, find_node, get_input
 from .make_shipped_camera import FOLDER as CAMERAS
-from .make_thumbnail import BACK, COLUMNS, DIM, GAP, INK, SIDE, place_frames
+from .make_thumbnail import BACK, COLUMNS, DIM, GAP, INK, SIDE, place_frames, write_lines
 from .make_workflows import FOLDER
 from .server import Server
 from .truth import true_frames
@@ -101,7 +101,7 @@ def _editor_sheet(workflow: Workflow, drawn: Sequence[Image.Image]) -> Image.Ima
         (f"{len(keyframes.keys)} keys in a 3-D view", 27, INK),
         ("", 34, INK),
     ]
-    _write(sheet, (side + 4 * GAP, top + 2 * GAP), [*words, *((line, 22, DIM) for line in TOY)])
+    write_lines(sheet, (side + 4 * GAP, top + 2 * GAP), [*words, *((line, 22, DIM) for line in TOY)])
     return sheet
 
 
@@ -119,12 +119,12 @@ def _file_sheet(workflow: Workflow, film: Path) -> Image.Image:
     _paste_plan(sheet, path, (GAP, top), side)
     left, down = side + 2 * GAP, top
     for name, which in (("as it came", recorded), ("smoothed", path)):
-        _write(sheet, (left + GAP, down), [(name, 24, INK)])
+        write_lines(sheet, (left + GAP, down), [(name, 24, INK)])
         chart = _turning(which, SIDE - GAP - left)
         sheet.paste(chart, (left, down + 34))
         down += (side + GAP) // 2
     words = [("A camera from a file", 38, INK), ("above the film, below it the truth", 26, INK), ("", 6, INK)]
-    _write(sheet, (2 * GAP, top + side + GAP), [*words, (" ".join(TOY), 22, DIM)])
+    write_lines(sheet, (2 * GAP, top + side + GAP), [*words, (" ".join(TOY), 22, DIM)])
     return sheet
 
 
@@ -144,15 +144,6 @@ def _turning(path: CameraPath, width: int) -> Image.Image:
 
 def _paste_plan(sheet: Image.Image, path: CameraPath, at: tuple[int, int], side: int) -> None:
     sheet.paste(Image.fromarray(path_plan(path, (side, side))), at)
-
-
-def _write(sheet: Image.Image, at: tuple[int, int], lines: Sequence[tuple[str, int, tuple[int, int, int]]]) -> None:
-    """Lines of (text, points, colour), one below the other."""
-    draw = ImageDraw.Draw(sheet)
-    x, y = at
-    for text, points, colour in lines:
-        draw.text((x, y), text, fill=colour, font=ImageFont.load_default(points))
-        y += round(points * 1.35)
 
 
 if __name__ == "__main__":

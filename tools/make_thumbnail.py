@@ -54,7 +54,6 @@ def place_frames(sheet: Image.Image, frames: Sequence[NDArray], size: tuple[int,
 
 
 def _write(sheet: Image.Image, at: tuple[int, int], words: Sequence[str], actions: str) -> None:
-    draw = ImageDraw.Draw(sheet)
     lines = [
         *((text, 34, INK) for text in words),
         ("", 16, INK),
@@ -63,7 +62,12 @@ def _write(sheet: Image.Image, at: tuple[int, int], words: Sequence[str], action
         ("made with the tiny world,", 20, DIM),
         ("a toy that ships with the pack", 20, DIM),
     ]
-    x, y = at
+    write_lines(sheet, at, lines)
+
+
+def write_lines(sheet: Image.Image, at: tuple[int, int], lines: Sequence[tuple[str, int, tuple[int, int, int]]]) -> None:
+    """Lines of (text, points, colour), one below the other."""
+    draw, (x, y) = ImageDraw.Draw(sheet), at
     for text, points, colour in lines:
         draw.text((x, y), text, fill=colour, font=ImageFont.load_default(points))
         y += round(points * 1.35)

@@ -13,12 +13,13 @@ from wm_core.camera import quaternion
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
+EDITOR = "document.querySelector('.sana-wm-camera-editor').editor"
+SELECTED = f"() => {EDITOR}.viewport.screen({EDITOR}.draft.key.position)"  # where the key is on the canvas
 POSES = """async (text) => {
   const at = (name) => import(`/extensions/sana-wm/camera_editor/${name}.mjs`);
   const [{ read }, { keyframedPath }] = await Promise.all([at("document"), at("keyframes")]);
   return keyframedPath(read(text)).map(({ position, turn, fov }) => [position, turn, fov]);
 }"""
-MIDDLE = "(canvas) => { const box = canvas.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2]; }"
 
 
 def open_editor(page: Page) -> Locator:

@@ -17,25 +17,20 @@ from typing import TYPE_CHECKING
 import pytest
 from browser_parts import needed
 
-from browser.frontend_page import MODES, open_frontend
+from browser.camera_editor_page import open_editor
+from browser.frontend_page import MODES, add_node, open_frontend
 from browser.known_errors import collect_errors
 from tools import browser as browser_setup
 from tools import host
 from tools.environment import STATE, has_accelerator
+from tools.headless import ARGUMENTS
 from tools.server import Server
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 SCREENSHOTS = STATE / "screenshots"
 VIEWPORT = {"width": 1600, "height": 900}
-CHROMIUM_ARGUMENTS = (
-    "--no-sandbox",  # there is none for root in a container
-    "--disable-gpu",  # the page by the processor, which is faster than a graphics card played by the processor
-    "--enable-unsafe-swiftshader",  # WebGL without a graphics card
-    "--disable-background-networking",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-)
 
 
 @pytest.fixture(params=["pinned", "newest"])
@@ -55,7 +50,7 @@ def browser() -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program, headless=True, args=CHROMIUM_ARGUMENTS)
+        chromium = playwright.chromium.launch(executable_path=program, headless=True, args=ARGUMENTS)
         yield chromium
         chromium.close()
 
@@ -111,3 +106,15 @@ def screenshot(page, frontend, mode) -> Callable[[str], Path]:
         return file
 
     return save
+
+
+@pytest.fixture
+def node(page) -> str:
+    """A camera editor's node in the empty graph."""
+    return add_node(page, "SanaWMCameraEditor", (480, 120))
+
+
+@pytest.fixture
+def dialog(page, node) -> Locator:
+    """The open editor of `node`."""
+    return open_editor(page)

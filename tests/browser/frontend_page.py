@@ -8,20 +8,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from tools.headless import load_frontend
+
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-SETTINGS = {
-    "Comfy.TutorialCompleted": True,  # else the dialog of templates covers the page
-    "Comfy.ConfirmClear": False,
-    "Comfy.Minimap.Visible": False,  # it is drawn all the time, which is slow without a graphics card
-    "Comfy.Notification.ShowVersionUpdates": False,
-}
-BEFORE_LOADING = "localStorage.setItem('vueNodesBannerDismissed', 'true')"  # 1.32: a banner above the canvas
 MODES = {"classic": False, "vue": True}
-SECONDS_TO_LOAD, SECONDS_TO_RUN = 60, 60
+SECONDS_TO_RUN = 60
 
-LOADED = "() => window.app?.extensionManager?.workflow?.activeWorkflow && window.app.canvas"
 EMPTY = """async () => {
   await app.extensionManager.command.execute("Comfy.ClearWorkflow");
   app.canvas.ds.reset();
@@ -54,11 +48,7 @@ PICTURES = f"""(id) => (LiteGraph.vueNodesMode
 
 def open_frontend(page: Page, url: str, mode: str) -> None:
     """Load the frontend with nodes of that mode, and wait until it shows an empty graph, unmoved and at 100 %."""
-    answer = page.request.post(f"{url}/settings", data={**SETTINGS, "Comfy.VueNodes.Enabled": MODES[mode]})
-    assert answer.ok, answer.status_text
-    page.add_init_script(BEFORE_LOADING)
-    page.goto(url)
-    page.wait_for_function(LOADED, timeout=SECONDS_TO_LOAD * 1000)
+    load_frontend(page, url, in_vue=MODES[mode])
     page.evaluate(EMPTY)
 
 

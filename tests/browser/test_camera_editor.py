@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from browser.camera_editor_page import (
+    SELECTED,
     changed,
     document_of,
     drag,
@@ -23,15 +24,6 @@ SAVE = """async () => {
   await app.loadGraphData(JSON.parse(text));
   return text;
 }"""
-SELECTED = """() => {
-  const { viewport, draft } = document.querySelector(".sana-wm-camera-editor").editor;
-  return viewport.screen(draft.key.position);
-}"""
-
-
-@pytest.fixture
-def node(page) -> str:
-    return add_node(page, "SanaWMCameraEditor", (480, 120))
 
 
 def held_for(page, key, milliseconds):

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from browser.camera_editor_page import changed, choose_preset, document_of, drag, open_editor, press
+from browser.camera_editor_page import EDITOR, SELECTED, changed, choose_preset, document_of, drag, open_editor, press
 from browser.frontend_page import add_node, connect, node_widget_value, queue
 from wm_core.camera import export_path, preset_path
 
@@ -14,19 +14,7 @@ pytestmark = [
     pytest.mark.parametrize("mode", ["vue"]),
     pytest.mark.parametrize("frontend", ["newest"]),
 ]
-EDITOR = "document.querySelector('.sana-wm-camera-editor').editor"
 EYE = f"() => {EDITOR}.viewport.eye.position.toArray()"
-SELECTED = f"() => {EDITOR}.viewport.screen({EDITOR}.draft.key.position)"
-
-
-@pytest.fixture
-def node(page) -> str:
-    return add_node(page, "SanaWMCameraEditor", (480, 120))
-
-
-@pytest.fixture
-def dialog(page, node):
-    return open_editor(page)
 
 
 def middle(dialog) -> tuple[float, float]:

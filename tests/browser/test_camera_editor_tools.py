@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from browser.camera_editor_page import changed, choose_preset, document_of, editor_poses, open_editor, press
+from browser.camera_editor_page import EDITOR, changed, choose_preset, document_of, editor_poses, open_editor, press
 from browser.frontend_page import add_node, connect, node_widget_value, open_frontend, queue
 from wm_core.camera import export_path, preset_path
 
@@ -18,7 +18,6 @@ pytestmark = [
     pytest.mark.parametrize("frontend", ["pinned"]),
 ]
 SIZE = (704, 1280)
-EDITOR = "document.querySelector('.sana-wm-camera-editor').editor"
 GAMEPAD = "() => { navigator.getGamepads = () => [{ axes: [0, -1, 0.9, 0] }]; }"
 CONTEXTS = """() => {
   const made = HTMLCanvasElement.prototype.getContext;
@@ -34,16 +33,6 @@ CONTEXTS = """() => {
     return context;
   };
 }"""
-
-
-@pytest.fixture
-def node(page) -> str:
-    return add_node(page, "SanaWMCameraEditor", (480, 120))
-
-
-@pytest.fixture
-def dialog(page, node):
-    return open_editor(page)
 
 
 def test_presets_numbers_and_the_clipboard_make_exact_keys(page, node, dialog, screenshot):

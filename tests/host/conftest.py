@@ -7,6 +7,7 @@ import json
 import pytest
 import torch
 from cases import ROOT
+from editor_requests import asking
 from safetensors.torch import save_file
 
 from tools import host
@@ -37,6 +38,11 @@ def start_server(tmp_path_factory):
 def server(start_server, tmp_path_factory):
     with start_server(tmp_path_factory.mktemp("comfyui")) as running:
         yield running
+
+
+@pytest.fixture
+def ask(server):
+    return asking(server.url)
 
 
 def write_models(folder):

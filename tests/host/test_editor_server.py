@@ -1,18 +1,16 @@
 """What the camera editor asks a real server: answers are Python's own, refusals one sentence, and nothing stays behind."""
 
-import http.client
 import json
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlencode, urlsplit
 
 import numpy as np
 import pytest
 from dialect_rows import as_sent
+from editor_requests import DEGREES, METRES, assert_refused, assert_within, document_of
 
 from wm_core.camera import (
     DIALECTS,
@@ -23,17 +21,12 @@ from wm_core.camera import (
     Key,
     Keyframes,
     actions_to_path,
-    angle_between,
-    describe,
     export_path,
     field_of_view_deg,
     gltf_export,
-    held_keys,
     keyframed_path,
     omnicam_export,
-    preflight,
     preset_path,
-    read_keyframes,
     save_path,
     write_keyframes,
 )
@@ -42,64 +35,7 @@ from wm_core.camera.keyframes import POSITIONS, TIMINGS, TURNS
 pytestmark = pytest.mark.host
 SIZE = (704, 1280)
 VIEW = {"size": list(SIZE), "fps": 16.0, "fov": 70.0}
-METRES, DEGREES = 0.01, 0.25  # what a fit promises
 WALK = actions_to_path("w-20,dw-20,i-10", size=SIZE, fov_deg=70)
-SECONDS = 60
-
-
-@dataclass(frozen=True)
-class Answer:
-    status: int
-    headers: http.client.HTTPMessage
-    body: bytes
-
-    @property
-    def json(self) -> dict:
-        return json.loads(self.body)
-
-
-@pytest.fixture
-def ask(server):
-    """ask("choices"), ask("file", body, name=...): what the server answers."""
-
-    def send(what: str, body: bytes | str | Iterable[bytes] | None = None, **query) -> Answer:
-        address = what if what.startswith("/") else f"/sana_wm/camera/{what}"
-        connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=SECONDS)
-        try:
-            method = "GET" if body is None else "POST"
-            connection.request(method, f"{address}?{urlencode(query)}" if query else address, body=body)
-            response = connection.getresponse()
-            return Answer(response.status, response.headers, response.read())
-        finally:
-            connection.close()
-
-    return send
-
-
-def document_of(answer: Answer) -> Keyframes:
-    assert answer.status == 200, answer.body
-    return read_keyframes(json.dumps(answer.json["document"]))
-
-
-def assert_within(answer: Answer, wanted: CameraPath, metres: float = METRES, degrees: float = DEGREES) -> None:
-    """The document's path is the wanted one, as near as a fit promises."""
-    path = keyframed_path(document_of(answer))
-    assert (path.frames, path.size) == (wanted.frames, wanted.size) and path.fps == pytest.approx(wanted.fps)
-    off = np.linalg.norm(path.c2w[:, :3, 3] - wanted.c2w[:, :3, 3], axis=1).max()
-    turned = np.degrees(angle_between(path.c2w[:, :3, :3], wanted.c2w[:, :3, :3])).max()
-    seen = (field_of_view_deg(each.intrinsics[-1], each.size)[0] for each in (path, wanted))
-    assert off <= metres * 1.01 and turned <= degrees * 1.01 and abs(next(seen) - next(seen)) <= DEGREES * 1.01
-    assert answer.json["told"] == describe(path)
-
-
-def assert_refused(answer: Answer, *words: str) -> None:
-    assert answer.status == 400 and answer.headers.get_content_type() == "application/json", answer
-    assert set(answer.json) == {"error"}
-    text = answer.json["error"]
-    assert text and "\n" not in text and "Traceback" not in text and len(text) < 600, text
-    assert tempfile.gettempdir() not in text, "a folder that is gone says nothing to the user"
-    for word in words:
-        assert word in text, text
 
 
 def test_choices_are_the_tables_of_python(ask):
@@ -307,46 +243,6 @@ def test_a_body_over_the_limit_is_refused_whether_its_length_is_told_or_not(ask,
     assert_refused(below, "x.npy")
     assert "at most 32 MB" not in below.json["error"]
     assert ask("choices").status == 200
-
-
-def test_preflight_of_a_document_says_what_python_says(ask):
-    for metres, warns in ((1.0, False), (60.0, True)):
-        keyframes = Keyframes((Key(0, fov=70.0), Key(80, (0.0, 0.0, metres), fov=70.0)), 97, SIZE)
-        path = keyframed_path(keyframes)
-        answer, wanted = ask("preflight", write_keyframes(keyframes)).json, preflight(path)
-        assert answer["summary"] == wanted.summary and answer["held"] == held_keys(path)
-        assert [f["text"] for f in answer["findings"]] == [f.text for f in wanted.findings]
-        warned = [f for f in answer["findings"] if f["level"] == "warning"]
-        assert bool(warned) == warns
-        assert all(0 <= start < stop <= 97 for f in warned for start, stop in f["frames"])
-        assert not warns or warned[0]["frames"]
-
-
-def test_preflight_minds_the_depth_map_that_the_node_has_kept_and_no_other_file(ask, server):
-    (folder,) = server.folders.glob("temp-*")
-    name, wall = f"sana_wm_depth_{'0a' * 8}.f32", np.full((30, 40), 1.5, "<f4")
-    (folder / "temp").mkdir(exist_ok=True)
-    (folder / "temp" / name).write_bytes(wall.tobytes())
-    ahead = write_keyframes(Keyframes((Key(0, fov=70.0), Key(80, (0.0, 0.0, 3.0), fov=70.0)), 97, SIZE))
-    asked = {"depth": name, "height": 30, "width": 40}
-    plain, seen = ask("preflight", ahead).json, ask("preflight", ahead, **asked).json
-    assert seen["findings"] != plain["findings"] and "1.5 m ahead" in str(seen["findings"])
-    for other in ({"depth": f"../temp/{name}"}, {"depth": "sana_wm_depth_0.f32"}, {"height": 31}):
-        assert ask("preflight", ahead, **asked | other).json == plain, "as if there were none"
-    assert_refused(ask("preflight", ahead, **asked | {"height": "tall"}))
-    (folder / "temp" / name).unlink()
-
-
-def test_preflight_of_what_is_no_document_is_refused(ask):
-    fast = write_keyframes(Keyframes((Key(0),), 97, SIZE))
-    for body, word in (
-        ("", "JSON"),
-        ("[" * 100_000, "JSON"),
-        ("{}", "format"),
-        (fast.replace('"frame": 0', '"frame": -1'), "frames"),
-    ):
-        assert_refused(ask("preflight", body), word)
-    assert_refused(ask("preflight", b"\xff\xfe\x00"), "JSON")
 
 
 def test_the_editor_s_scripts_are_scripts_that_a_browser_asks_for_anew(ask):

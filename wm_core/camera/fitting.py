@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import CameraError
 from . import quaternion
+from .intrinsics import centred_views_deg
 from .keyframes import MAX_KEYS, Key, Keyframes, keyframed_path
 from .path import CameraPath
 from .rotation import angle_between, angles_of
@@ -75,11 +76,7 @@ class _Measured:
     def of(cls, path: CameraPath) -> _Measured:
         c2w = path.c2w.astype(np.float64)
         angles = np.degrees(np.unwrap(angles_of(c2w[:, :3, :3]), axis=0))
-        return cls(c2w[:, :3, 3], quaternion.from_rotation(c2w[:, :3, :3]), _fov(path), angles)
-
-
-def _fov(path: CameraPath) -> NDArray:
-    return np.degrees(2 * np.arctan(path.size[1] / 2 / path.intrinsics[:, 0].astype(np.float64)))
+        return cls(c2w[:, :3, 3], quaternion.from_rotation(c2w[:, :3, :3]), centred_views_deg(path.intrinsics, path.size), angles)
 
 
 def _split(measured: _Measured, metres: float, degrees: float) -> list[int]:
@@ -170,8 +167,9 @@ def _keys(measured: _Measured, at: list[int]) -> tuple[Key, ...]:
 
 def _apart(path: CameraPath, made: CameraPath) -> tuple[float, float, float]:
     a, b = path.c2w.astype(np.float64), made.c2w.astype(np.float64)
+    views = [centred_views_deg(each.intrinsics, each.size) for each in (path, made)]
     return (
         float(np.linalg.norm(a[:, :3, 3] - b[:, :3, 3], axis=1).max()),
         float(np.degrees(angle_between(a[:, :3, :3], b[:, :3, :3])).max()),
-        float(np.abs(_fov(path) - _fov(made)).max()),
+        float(np.abs(views[0] - views[1]).max()),
     )

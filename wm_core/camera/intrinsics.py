@@ -88,6 +88,11 @@ def field_of_view_deg(intrinsics: ArrayLike, size: tuple[int, int]) -> tuple[flo
     return math.degrees(horizontal), math.degrees(vertical)
 
 
+def centred_views_deg(intrinsics: NDArray, size: tuple[int, int]) -> NDArray:
+    """Horizontal fields of view (n,) in degrees of intrinsics (n, 4), as if every lens looked at the middle of its picture."""
+    return np.degrees(2 * np.arctan(size[1] / 2 / intrinsics[:, 0].astype(np.float64)))
+
+
 def choose_intrinsics(
     size: tuple[int, int], frames: int, *, intrinsics: ArrayLike | None = None, fov_deg: float | None = None
 ) -> tuple[NDArray, str]:

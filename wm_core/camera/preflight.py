@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import ShapeError
 from ..shapes import snap_frames
-from .intrinsics import field_of_view_deg
+from .intrinsics import centred_views_deg, field_of_view_deg
 from .motion import Motion, measure
 from .narrate import describe
 from .path import CameraPath
@@ -115,7 +115,7 @@ def _pitch(motion: Motion) -> list[Finding]:
 
 def _view(path: CameraPath) -> list[Finding]:
     found = []
-    fov = np.degrees(2 * np.arctan(path.size[1] / 2 / path.intrinsics[:, 0].astype(np.float64)))
+    fov = centred_views_deg(path.intrinsics, path.size)
     where = _runs((fov < LEAST_FOV_DEG) | (fov > MOST_FOV_DEG))
     if where:
         text = f"the field of view is {fov.min():.0f} to {fov.max():.0f} degrees; {LEAST_FOV_DEG:g} to {MOST_FOV_DEG:g} are sane"

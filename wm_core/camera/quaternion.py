@@ -14,9 +14,13 @@ def from_rotation(rotation: NDArray) -> NDArray:
     from kornia.geometry.conversions import rotation_matrix_to_quaternion
 
     matrices = torch.from_numpy(np.array(rotation, np.float64))  # fp64: camera geometry
-    found = _unit(rotation_matrix_to_quaternion(matrices).numpy())
-    flips = np.where((found[1:] * found[:-1]).sum(1) < 0, -1.0, 1.0)
-    return found * np.concatenate([[1.0], np.cumprod(flips)])[:, None]
+    return continuous(_unit(rotation_matrix_to_quaternion(matrices).numpy()))
+
+
+def continuous(quaternion: NDArray) -> NDArray:
+    """Quaternions (n, 4), each on the side of the one before it."""
+    flips = np.where((quaternion[1:] * quaternion[:-1]).sum(1) < 0, -1.0, 1.0)
+    return quaternion * np.concatenate([[1.0], np.cumprod(flips)])[:, None]
 
 
 def to_rotation(quaternion: NDArray) -> NDArray:

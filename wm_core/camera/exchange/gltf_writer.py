@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ...errors import CameraError
 from ..path import CameraPath
+from ..quaternion import continuous
 from .conversion import Axes, from_c2w
 from .gltf import MAX_YFOV, MIN_YFOV, SUFFIXES
 from .gltf_extras import vertical_view, write_extras
@@ -101,9 +102,7 @@ def _scene(path: CameraPath, metres: float, yfov: float) -> tuple[dict[str, Any]
 
 def _turns(rotation: NDArray) -> NDArray:
     """Quaternions (f, 4) as x, y, z, w, each on the side of the one before it: not every viewer takes the shorter way."""
-    found = rotation_to_quaternion(rotation)
-    flips = np.where((found[1:] * found[:-1]).sum(1) < 0, -1.0, 1.0)
-    return (found * np.concatenate([[1.0], np.cumprod(flips)])[:, None])[:, [1, 2, 3, 0]]
+    return continuous(rotation_to_quaternion(rotation))[:, [1, 2, 3, 0]]
 
 
 def _as_text(document: Mapping[str, Any]) -> bytes:
