@@ -178,3 +178,14 @@ def test_the_eye_flies_while_a_key_is_held(page, node, dialog):
     page.wait_for_timeout(200)
     assert page.evaluate(EYE) == there, "it stops when the key is let go"
     assert node_widget_value(page, node, "state") == ""
+
+
+def test_the_gizmo_s_rings_turn_the_key_and_leave_it_in_its_place(page, node, dialog):
+    press(dialog, "turn")
+    page.wait_for_timeout(200)
+    x, y = page.evaluate(SELECTED)
+    box = dialog.locator("canvas.main").bounding_box()
+    before = node_widget_value(page, node, "state")
+    drag(page, (box["x"] + x + 6, box["y"] + y + 6), (60, 10))
+    (key,) = changed(page, node, before)["keys"]
+    assert "position" not in key and max(abs(key.get(name, 0)) for name in ("yaw", "pitch", "roll")) > 5

@@ -72,7 +72,6 @@ export class Commands extends EventTarget {
     this.draft.goTo(0);
   }
 
-
   /** A preset from the playhead to the end. */
   async preset(name, amount) {
     const { document, frame, camera } = this.draft;

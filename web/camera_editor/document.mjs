@@ -60,10 +60,9 @@ export function keyAt(document, frame, path = keyframedPath(document)) {
   const near = document.keys[number];
   const following = document.keys[number + 1] ?? near;
   const between = (a, b) => a + (b - a) * shareOf(place, number);
-  const angle = (name, radians) => nearTo(between(near[name], following[name]), radians / RADIANS);
-  const [yaw, pitch, roll] = anglesOf(turn).map((radians, i) => angle(ANGLES[i], radians));
+  const expected = Object.fromEntries(ANGLES.map((name) => [name, between(near[name], following[name])]));
   const pivot = near.pivot && following.pivot && near.pivot.map((value, i) => between(value, following.pivot[i]));
-  return { ...KEY, frame, position, yaw, pitch, roll, fov, easing: near.easing, pivot };
+  return { ...KEY, frame, position, ...anglesNear(turn, expected), fov, easing: near.easing, pivot };
 }
 
 /** With a key where the path's camera is at a frame, unless one stands there. A Bezier curve stays the curve that it is. */
@@ -187,6 +186,12 @@ function split(first, last, share) {
 export const wholeFrames = (frames) => 8 * Math.ceil((frames - 1) / 8) + 1;
 
 const inOrder = (keys) => [...keys].sort((a, b) => a.frame - b.frame);
+
+/** {yaw, pitch, roll} of a turn in degrees, as close as whole turns bring them to those of a key. */
+export function anglesNear(turn, key) {
+  const angles = anglesOf(turn).map((radians, i) => nearTo(key[ANGLES[i]], radians / RADIANS));
+  return Object.fromEntries(ANGLES.map((name, i) => [name, angles[i]]));
+}
 
 /** The same angle, as close as whole turns bring it to another. */
 export const nearTo = (other, angle) => angle + 360 * Math.round((other - angle) / 360);

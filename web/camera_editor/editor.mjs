@@ -275,10 +275,8 @@ export class Editor {
     this.#last = now;
     this.player.advance(now);
     this.#refresh();
-    if (isAvailable()) {
-      this.viewport.draw(seconds);
-      this.#drawThrough();
-    }
+    this.viewport.draw(seconds);
+    this.#drawThrough();
     if (this.player.isPlaying || this.viewport.isMoving) this.redraw();
   }
 

@@ -1,9 +1,9 @@
 /** Exact numbers: of the selected key, and of the whole path. */
 
-import { MAX_FOV, MIN_FOV, nearTo, wholeFrames, withChange, withHandles } from "./document.mjs";
+import { anglesNear, MAX_FOV, MIN_FOV, wholeFrames, withChange, withHandles } from "./document.mjs";
 import { button, checkField, choiceField, element, fill, numberField } from "./elements.mjs";
 import { keyCameras } from "./keyframes.mjs";
-import { anglesOf } from "./quaternion.mjs";
+import { ofAngles, turned } from "./quaternion.mjs";
 
 const SENSOR_MM = 36; // width of the film that focal lengths are told for
 const RADIANS = Math.PI / 180;
@@ -140,17 +140,14 @@ export class Fields {
   /** No pivot, and the turn that it gave. */
   #turnNow() {
     const { document, selected, key } = this.draft;
-    const names = ["yaw", "pitch", "roll"];
-    const angles = anglesOf(keyCameras(document)[selected].turn).map((angle, i) => nearTo(key[names[i]], angle / RADIANS));
-    return { pivot: null, ...Object.fromEntries(names.map((name, i) => [name, angles[i]])) };
+    return { pivot: null, ...anglesNear(keyCameras(document)[selected].turn, key) };
   }
 
   /** A point that the camera looks at now. */
   #ahead() {
     const { yaw, pitch, position } = this.draft.key;
-    const [a, b] = [yaw * RADIANS, pitch * RADIANS];
-    const ahead = [Math.sin(a) * Math.cos(b), -Math.sin(b), Math.cos(a) * Math.cos(b)];
-    return position.map((value, i) => Math.round((value + ahead[i] * POINT_AHEAD) * 1e5) / 1e5);
+    const ahead = turned(ofAngles(yaw * RADIANS, pitch * RADIANS, 0), [0, 0, POINT_AHEAD]);
+    return position.map((value, i) => Math.round((value + ahead[i]) * 1e5) / 1e5);
   }
 }
 

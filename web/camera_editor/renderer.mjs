@@ -27,8 +27,7 @@ export function letGo() {
 export function draw(scene, camera, canvas) {
   const scale = Math.min(window.devicePixelRatio || 1, 2);
   const [width, height] = [canvas.clientWidth, canvas.clientHeight].map((length) => Math.round(length * scale));
-  if (!width || !height) return; // hidden
-  renderer ??= made();
+  if (!width || !height || !isAvailable()) return; // hidden, or without WebGL
   const surface = renderer.domElement;
   if (surface.width < width || surface.height < height) {
     renderer.setSize(Math.max(surface.width, width), Math.max(surface.height, height), false);

@@ -1,14 +1,12 @@
 /** The 3-D view: an eye that orbits or flies, and a gizmo that moves what is selected. */
 
 import { Object3D, OrbitControls, PerspectiveCamera, TransformControls, Vector3 } from "./three.mjs";
-import { nearTo, withChange } from "./document.mjs";
+import { anglesNear, withChange } from "./document.mjs";
 import { keyCameras } from "./keyframes.mjs";
-import { anglesOf } from "./quaternion.mjs";
 import { keyOf } from "./input.mjs";
 import { draw } from "./renderer.mjs";
 import { lookAtAll, withAids } from "./world.mjs";
 
-const RADIANS = Math.PI / 180;
 const NEAR_PIXELS = 16; // of a click to what it selects
 const CLICK_PIXELS = 4; // that a click may move
 const FLY_METRES = 3; // a second
@@ -141,10 +139,8 @@ export class Viewport {
     const place = handle.position.toArray().map((value) => rounded(value, 5));
     if (this.gizmo.mode === "rotate") {
       const { x, y, z, w } = handle.quaternion;
-      const names = ["yaw", "pitch", "roll"];
-      const angles = anglesOf([w, x, y, z]).map((angle, i) => rounded(nearTo(key[names[i]], angle / RADIANS), 4));
-      const [yaw, pitch, roll] = angles;
-      return draft.show(withChange(draft.document, draft.selected, { yaw, pitch, roll }));
+      const angles = Object.entries(anglesNear([w, x, y, z], key)).map(([name, angle]) => [name, rounded(angle, 4)]);
+      return draft.show(withChange(draft.document, draft.selected, Object.fromEntries(angles)));
     }
     const isPlace = part === "position" || part === "pivot";
     const value = isPlace ? place : place.map((v, i) => rounded(v - key.position[i], 5));
