@@ -170,11 +170,11 @@ def test_the_eye_flies_while_a_key_is_held(page, node, dialog):
     page.mouse.click(*middle(dialog))
     start = page.evaluate(EYE)
     page.keyboard.down("w")
-    page.wait_for_timeout(400)
+    page.wait_for_function(f"(start) => Math.hypot(...({EYE})().map((value, i) => value - start[i])) > 0.3", arg=start)
     page.keyboard.up("w")
-    page.wait_for_timeout(100)
+    page.wait_for_function(f"() => !{EDITOR}.viewport.isMoving")
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     there = page.evaluate(EYE)
-    assert sum((a - b) ** 2 for a, b in zip(start, there, strict=True)) > 0.1
     page.wait_for_timeout(200)
     assert page.evaluate(EYE) == there, "it stops when the key is let go"
     assert node_widget_value(page, node, "state") == ""
