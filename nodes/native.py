@@ -5,6 +5,8 @@ The only file that knows the host's inner classes. Everything that touches them 
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import comfy.conds
@@ -25,17 +27,19 @@ from ..wm_core.camera import CameraConditions
 from ..wm_core.checkpoint import WeightFile, WorldFile, WorldInfo, read_vae_weights, read_world_weights
 from ..wm_core.checkpoint.quantised import read_quantised
 from ..wm_core.config import RELEASED_DIT, DiTConfig, VAEConfig
-from ..wm_core.dit import WorldConditions, WorldDiT, WorldState
+from ..wm_core.dit import WorldConditions, WorldDiT, WorldPrompt, WorldState
 from ..wm_core.errors import ConfigError, ShapeError
 from ..wm_core.rollout import fingerprint_model
 from ..wm_core.shapes import chunk_lengths
 from ..wm_core.vae import VideoVAE
 from .bridge import log
 from .compat import Patcher
+from .conds import SEQUENTIAL_TOKENS, CameraOnce, CONDPrompt, CONDSequential, PromptOnce, camera_once, joined
 from .patched import COMPUTE_DTYPES, filled, patched, quantised
 
 CAMERA_KEY = "sana_wm_camera"  # in a conditioning: CameraConditions
 DIALECT_KEY = "sana_wm_dialect"  # the action dialect that the camera was written in
+PROMPT_KEY = "sana_wm_prompt"  # beside the context: PromptOnce, for each branch
 STREAM_KEY = "sana_wm_stream"  # in transformer_options: StreamHolder
 MEMORY_FACTOR = 5.0  # about 20 vectors of the model's width for each token, in the host's own unit
 DECODE_COPIES = 4  # tensors as wide as the decoder's last stage that are alive at once, see wm_core.vae.model
@@ -45,18 +49,22 @@ DECODE_COPIES = 4  # tensors as wide as the decoder's last stage that are alive 
 class StreamHolder:
     """State of a stream while one SAMPLER runs; in transformer_options, gone with the call that made it.
 
-    past and after: by conditioning, the model's state before and behind the chunk that begins at latent frame `start`.
+    past and after: by conditioning, the model's state before the call that begins at latent frame `start`, and what the call
+    leaves. settling: how many of the call's first frames are the finished chunk before; they are clean, and the call leaves
+    the state behind them. So the pass that a finished chunk needs is part of the next one's first step.
     """
 
     window: int
     keeps_sink: bool
     start: int = 0
+    settling: int = 0
     past: dict[object, WorldState] = field(default_factory=dict)
     after: dict[object, WorldState] = field(default_factory=dict)
 
-    def next_chunk(self, length: int) -> None:
-        """Take what the last call left, the clean pass, as the past of the next chunk."""
-        self.start, self.past, self.after = self.start + length, self.after, {}
+    def settled(self) -> None:
+        """Take what the last call left as the past of the calls to come."""
+        self.start, self.past, self.after = self.start + self.settling, self.after, {}
+        self.settling = 0
 
 
 class HostWorldDiT(WorldDiT):
@@ -70,6 +78,8 @@ class HostWorldDiT(WorldDiT):
     def forward(self, x, timestep, context=None, control=None, transformer_options=None, **conds):
         transformer_options = transformer_options or {}
         wrappers = extension.get_all_wrappers(extension.WrappersMP.DIFFUSION_MODEL, transformer_options)
+        if wrappers:  # of other nodes, which may change the context that they are shown
+            conds.pop(PROMPT_KEY, None)
         run = extension.WrapperExecutor.new_class_executor(self._velocity, self, wrappers)
         return run.execute(x, timestep, context, transformer_options, **conds)
 
@@ -78,37 +88,59 @@ class HostWorldDiT(WorldDiT):
         holder: StreamHolder | None = transformer_options.get(STREAM_KEY)
         start = holder.start if holder else 0
         frames = slice(start, start + x.shape[2])
-        camera: CameraConditions = conds[CAMERA_KEY]
-        if holder:
-            camera = camera.frames(frames.start, frames.stop)
+        once: CameraOnce = conds[CAMERA_KEY]
+        camera = once.camera.frames(frames.start, frames.stop) if holder else once.camera
         _compare_sizes(x, camera)
-        camera = camera.to(x.device)
+        geometry = once.place(self, frames, x)
         sigma = timestep[:, None].expand(-1, x.shape[2]) / 1000
         if conds.get("denoise_mask") is not None:  # the highest level of a frame's pixels; known frames have 0
             sigma = sigma * conds["denoise_mask"].float().amax((1, 3, 4))[:, frames]
-        cond = WorldConditions(context, None, camera.raymap, camera.plucker)
+        texts = self._texts(conds.get(PROMPT_KEY), context, x)
+        cond = WorldConditions(context, None, camera.raymap, camera.plucker.to(x.device), geometry)
         attend = host_attention(transformer_options)
         if holder:
             keys = transformer_options.get("uuids") or transformer_options["cond_or_uncond"]
-            return self._streamed(x, sigma, cond, holder, keys, attend)
+            return self._streamed(x, sigma, cond, texts or context.chunk(len(keys)), holder, keys, attend)
+        if texts:
+            cond = replace(cond, text=texts[0] if len(texts) == 1 else joined(texts))
         chunks = None if self.info.variant == "bidirectional" else chunk_lengths(x.shape[2])
         return super().forward(x, sigma, cond, chunks=chunks, attend=attend)[0]
 
+    def _texts(self, prompts: tuple[PromptOnce, ...] | None, context: Tensor, x: Tensor) -> list[WorldPrompt]:
+        """The prompt of each branch as it was read in the run's first step; none where the host has batched what differs."""
+        if prompts is None or len(prompts) != len(x) or any(p.text.shape[1] != context.shape[1] for p in prompts):
+            return []
+        return [prompt.read(self, x) for prompt in prompts]
+
     def _streamed(
-        self, x: Tensor, sigma: Tensor, cond: WorldConditions, holder: StreamHolder, keys: list, attend: Attend
+        self,
+        x: Tensor,
+        sigma: Tensor,
+        cond: WorldConditions,
+        texts: Sequence[Tensor | WorldPrompt],
+        holder: StreamHolder,
+        keys: list,
+        attend: Attend,
     ) -> Tensor:
         """The same for one chunk of a stream: each conditioning in the batch has a state of its own, under its key."""
-        parts = []
-        for key, part, level, text in zip(keys, *(y.chunk(len(keys)) for y in (x, sigma, cond.text))):
+        parts, chunks, settling = [], None, holder.settling
+        if settling:
+            chunks = (settling, x.shape[2] - settling)
+            sigma = torch.cat([torch.zeros_like(sigma[:, :settling]), sigma[:, settling:]], 1)
+        for key, part, level, text in zip(keys, *(y.chunk(len(keys)) for y in (x, sigma)), texts):
             past = holder.past.get(key) or self.begin(window=holder.window, keeps_sink=holder.keeps_sink)
             one = replace(cond, text=text)
-            velocity, holder.after[key] = super().forward(part, level, one, past=past, attend=attend)
+            velocity, holder.after[key] = super().forward(
+                part, level, one, chunks=chunks, past=past, keep=settling or None, attend=attend
+            )
             parts.append(velocity)
         return torch.cat(parts)
 
 
 class HostWorldModel(comfy.model_base.BaseModel):
     """What the host's samplers ask of a model: conditions, noise level per frame, the known first frame."""
+
+    sequential_tokens = SEQUENTIAL_TOKENS
 
     def __init__(self, model_config, device=None):
         super().__init__(model_config, comfy.model_base.ModelType.FLOW, device=device, unet_model=HostWorldDiT)
@@ -120,8 +152,13 @@ class HostWorldModel(comfy.model_base.BaseModel):
         if text is None or camera is None:
             what = "a prompt" if text is None else "a camera"
             raise ConfigError(f"the conditioning for SANA-WM has not got {what}; connect SANA-WM Image to Video")
-        conds["c_crossattn"] = comfy.conds.CONDCrossAttn(counted_tokens(text, kwargs.get("attention_mask")))
-        conds[CAMERA_KEY] = comfy.conds.CONDConstant(camera)  # the host would round a tensor to the model's dtype
+        text = counted_tokens(text, kwargs.get("attention_mask"))
+        conds["c_crossattn"] = comfy.conds.CONDCrossAttn(text)
+        if not kwargs.get("hooks") and len(text) == 1:  # hooks may change the weights from step to step
+            conds[PROMPT_KEY] = CONDPrompt(PromptOnce(text))
+        tokens = _branch_tokens(kwargs["noise"], self.diffusion_model.config)
+        # A constant, for the host would round a tensor to the model's dtype.
+        conds[CAMERA_KEY] = CONDSequential(camera_once(camera), tokens, self.sequential_tokens)
         mask = kwargs.get("concat_mask", kwargs.get("denoise_mask"))
         if mask is not None:
             conds["denoise_mask"] = comfy.conds.CONDRegular(mask)
@@ -213,6 +250,11 @@ def _set_memory(vae: comfy.sd.VAE, config: VAEConfig) -> None:
     size = management.dtype_size
     vae.memory_used_decode = lambda z, dtype: DECODE_COPIES * last * spread * z[2] * z[3] * z[4] * size(dtype)
     vae.memory_used_encode = lambda x, dtype: DECODE_COPIES * first * x[-3] * x[-2] * x[-1] // patch**2 * size(dtype)
+
+
+def _branch_tokens(latent: Tensor, config: DiTConfig) -> int:
+    """Tokens of one guidance branch of a latent (b, c, t, h, w), of all its batch."""
+    return latent.shape[0] * latent.shape[2:].numel() // math.prod(config.patch_size)
 
 
 def _compare_sizes(x: Tensor, camera: CameraConditions) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..wm_core.config import VAEConfig
-from ..wm_core.dit import WorldConditions, WorldDiT, WorldState
+from ..wm_core.dit import Prepared, WorldConditions, WorldDiT, WorldState
 from ..wm_core.errors import ConfigError
 from ..wm_core.rollout import Stages, eight_bit
 from ..wm_core.sampling.refining import RefinerStage
@@ -49,13 +49,14 @@ def host_stages(model, vae, second: SecondStage | None = None) -> Stages:
     dtype = model.model.manual_cast_dtype or net.dtype
     options = model.model_options.get("transformer_options", {})
 
+    prepared = Prepared(net)
+
     def velocity(x: Tensor, sigma: Tensor, cond: WorldConditions, past: WorldState) -> tuple[Tensor, WorldState]:
         management.throw_exception_if_processing_interrupted()
         management.load_models_gpu([model], memory_required=model.memory_required(list(x.shape)))
-        text = cond.text if cond.text_mask is None else cond.text[:, cond.text_mask[0].bool()]
-        cond = WorldConditions(text.to(dtype), None, cond.raymap, cond.plucker)
+        x = x.to(dtype)
         attend = host_attention(options)
-        v, after = WorldDiT.forward(net, x.to(dtype), sigma, cond, past=past, attend=attend)
+        v, after = WorldDiT.forward(net, x, sigma, prepared(cond, x, past.frames), past=past, attend=attend)
         return v.float(), after
 
     def decode(z: Tensor, tails: Tails | None) -> tuple[Tensor, Tails]:

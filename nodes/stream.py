@@ -88,31 +88,52 @@ def parse_levels(text: str) -> Tensor:
 def sample_stream(model, x, sigmas, extra_args=None, callback=None, disable=None, *, recipe: Recipe):
     """Denoise x (b, c, t, h, w) chunk by chunk. `model` is the host's denoiser: (x, sigma, **extra_args) -> x0.
 
-    The state travels in a holder in transformer_options, on copies, so that nothing of it outlives the call.
+    A chunk's first step also takes the finished chunk before it through the model, clean, for the state that it leaves: one
+    pass over the weights for both. The state travels in a holder in transformer_options, on copies, so that nothing of it
+    outlives the call.
     """
     holder = StreamHolder(recipe.window, recipe.keeps_sink)
     arguments = _with_holder(extra_args or {}, holder)
     mask, known = arguments.pop("denoise_mask", None), model.latent_image
-    chunks, out = chunk_lengths(x.shape[2], recipe.chunk), []
+    chunks, out, start = chunk_lengths(x.shape[2], recipe.chunk), [], 0
     try:
         for index, length in enumerate(chunks):
-            frames = slice(holder.start, holder.start + length)
-            model.latent_image = None if known is None else known[:, :, frames]
-            arguments["denoise_mask"] = None if mask is None else mask[:, :, frames]
+            frames = slice(start, start + length)
+            start += length
             part = x[:, :, frames]
+            image, own_mask = (None if y is None else y[:, :, frames] for y in (known, mask))
             for step, (sigma, lower) in enumerate(pairwise(sigmas)):
                 level = sigma * part.new_ones(part.shape[0])
-                clean = model(part, level, **arguments)
+                if step == 0 and out:
+                    clean = _settling(model, holder, out[-1], part, level, (image, own_mask), arguments)
+                else:
+                    model.latent_image, arguments["denoise_mask"] = image, own_mask
+                    clean = model(part, level, **arguments)
                 part = clean + (part - clean) * (lower / sigma)
                 if callback is not None:
                     done = (index * (len(sigmas) - 1) + step) // len(chunks)
                     callback({"x": part, "i": done, "sigma": sigma, "sigma_hat": sigma, "denoised": clean})
-            model(part, part.new_zeros(part.shape[0]), **arguments)
-            holder.next_chunk(length)
             out.append(part)
     finally:
         model.latent_image = known
     return torch.cat(out, 2)
+
+
+def _settling(model, holder: StreamHolder, done: Tensor, part: Tensor, level: Tensor, known: tuple, arguments: dict):
+    """x0 of a chunk's first step, beside the finished chunk, whose state is the past from here on.
+
+    known: (image, mask) of the chunk's given frames, or None each.
+    """
+    image, mask = known
+    mask = torch.ones_like(part[:, :1]) if mask is None else mask
+    image = torch.zeros_like(part) if image is None else image
+    holder.settling = done.shape[2]
+    model.latent_image = torch.cat([done, image], 2)
+    kept = mask.new_zeros(*mask.shape[:2], done.shape[2], *mask.shape[3:])
+    together = {**arguments, "denoise_mask": torch.cat([kept, mask], 2)}
+    clean = model(torch.cat([done, part], 2), level, **together)[:, :, done.shape[2] :]
+    holder.settled()
+    return clean
 
 
 def _with_holder(extra_args: dict, holder: StreamHolder) -> dict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -9,6 +10,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import pytest
 import torch
+
+if not torch.cuda.is_available():  # before anything imports Triton, whose own functions must be interpreted too
+    os.environ["TRITON_INTERPRET"] = "1"
+
 from cases import Case, load_case
 from not_run import lines_about
 

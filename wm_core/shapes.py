@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 
 from .errors import ShapeError
 
@@ -67,3 +68,10 @@ def check_chunks(chunks: tuple[int, ...], latents: int) -> None:
     """ShapeError unless `chunks` are positive lengths that sum to `latents`."""
     if not chunks or any(c < 1 for c in chunks) or sum(chunks) != latents:
         raise ShapeError(f"chunks must be positive and sum to {latents} latent frames, got {chunks}")
+
+
+def check_keep(chunks: tuple[int, ...], keep: int) -> None:
+    """ShapeError unless the state after `keep` latent frames is that between two chunks, or behind the last."""
+    ends = list(accumulate(chunks))
+    if keep not in ends:
+        raise ShapeError(f"the state is kept at the end of a chunk, at one of {ends} latent frames, got {keep}")

@@ -13,12 +13,11 @@ from wm_core.attention import padded_scale
 from wm_core.config import DIFFUSERS, NVLABS, NVLABS_FIRST, NVLABS_STREAMING
 from wm_core.dit import WorldConditions
 from wm_core.dit.ffn import GatedConvFFN
-from wm_core.dit.rope import Rotation, rotate, rotation_table
 from wm_core.dit.state import next_tail
 from wm_core.dit.temporal_conv import ShortConv
-from wm_core.dit.ucpe import inflation, ray_geometry, within_rms
 from wm_core.errors import ShapeError
 from wm_core.gdn import delta_scan
+from wm_core.positions import Rotation, inflation, ray_geometry, rotate, rotation_table, within_rms
 
 VARIANTS = {
     "sample": DIFFUSERS,
@@ -85,7 +84,7 @@ def test_units_gated_scan(golden):
     i, t = case.inputs, case.meta["config"]["T"]
     q, k, v = (rearrange(x, "b (t n) h d -> b t n h d", t=t) for x in i["gdn.qkv"].unbind(2))
     q, k = feature(q, i["gdn.q_norm_weight"]), feature(k, i["gdn.k_norm_weight"]) * KEY_SCALE
-    rotation = Rotation(*(rearrange(i[f"rope_{f}"], "(t n) d -> t n d", t=t) for f in ("cos", "sin")))
+    rotation = Rotation(*(rearrange(i[f"rope_{f}"], "(t n) d -> t n 1 d", t=t) for f in ("cos", "sin")))
     beta, decay = i["gdn.beta"], i["gdn.decay"]
 
     def run(chunks, frames=slice(None), past=(None, None)):
@@ -115,8 +114,8 @@ def test_units_camera_branch(golden, kind):
     rays = ray_geometry(i["camera_conditions"], (t, h, w), (1, 1, 1), rotation_table((t, h, w), 32, turned=16))
     case.check(rays.to_ray.flatten(1, 2), "raymats")
     case.check(rays.from_ray.flatten(1, 2), "raymats_inv")
-    case.check(rays.rotation.cos.flatten(0, 1), "cam.rope_cos")
-    case.check(rays.rotation.sin.flatten(0, 1), "cam.rope_sin")
+    case.check(rays.rotation.cos.flatten(0, 2), "cam.rope_cos")
+    case.check(rays.rotation.sin.flatten(0, 2), "cam.rope_sin")
     q, k, v = (rearrange(i[f"cam.{x}"], "b (t n) h d -> b t n h d", t=t) for x in "qkv")
     q, k = feature(q, i["gdn.q_norm_weight"]), feature(k, i["gdn.k_norm_weight"]) * KEY_SCALE
     limit = within_rms if kind == "cam_clamped" else lambda moved, before: moved

@@ -10,7 +10,7 @@ from cases import ROOT
 # A package imports its own row and rows above it.
 ROWS = [
     {"errors", "config", "shapes"},
-    {"camera", "gdn", "attention", "kv_window"},
+    {"camera", "gdn", "attention", "kv_window", "positions", "kernels"},
     {"dit", "vae", "refiner", "text", "tiny_world"},
     {"checkpoint", "sampling", "metrics"},
     {"rollout"},

@@ -18,8 +18,8 @@ from tools.tiny_world.train_student import learn_rollout
 from tools.tiny_world.train_world import Batch, flow_loss
 from wm_core.config import RefinerRecipe
 from wm_core.dit import WorldConditions, WorldDiT
-from wm_core.dit.rope import rotation_table
 from wm_core.gdn import BACKENDS, delta_scan
+from wm_core.positions import rotation_table
 from wm_core.sampling.refining import begin_refining, refine_block, refiner_stage
 from wm_core.vae import VideoVAE, decode_in_chunks
 

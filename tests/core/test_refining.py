@@ -105,6 +105,10 @@ def test_ring_equals_concatenation(model):
         own = draw_kv(len(frames))
         now = torch.cat([sink, *kept, own], 2)  # in the order of time
         k, v = ring.beside(1, held, sink[0], *own)
+        room = ring.room(1, held, sink[0], own[1])
+        for whole, part in zip(room, own):
+            whole[:, -part.shape[1] :] = part
+        assert torch.equal(room[0], k) and torch.equal(room[1], v)
         q = torch.randn(1, config.num_heads, 5, config.head_dim, generator=g)
         attend = torch.nn.functional.scaled_dot_product_attention
         got, want = (attend(q, y.transpose(1, 2), z.transpose(1, 2)) for y, z in ((k, v), now))

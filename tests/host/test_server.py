@@ -81,6 +81,7 @@ def test_start_up_prints_no_error_of_ours(server, object_info):
             "SanaWMLoadSession",
             "SanaWMLoadTextEmbedding",
             "SanaWMModelLoader",
+            "SanaWMQuality",
             "SanaWMRefine",
             "SanaWMRefinerLoader",
             "SanaWMSaveSession",

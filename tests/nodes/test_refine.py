@@ -171,14 +171,16 @@ def test_film_of_a_session(refiner, parts, told, host_folders):
 
 def test_film_goes_on_after_a_stop(refiner, parts, told, monkeypatch, host_folders):
     vae = parts[1]
-    _, straight = refine(refiner, prefix="straight", vae=vae)
+    whole, straight = refine(refiner, prefix="straight", vae=vae)
     with stopped_after(monkeypatch, 2, RuntimeError("boom")):
         refine(refiner, prefix="stopped", vae=vae)
     film = host_folders / "output" / "stopped_00001_refined" / "film.mp4"
     assert film.stat().st_size > 1000, "what was refined can be looked at"
-    _, resumed = refine(refiner, prefix="stopped", vae=vae)
+    again, resumed = refine(refiner, prefix="stopped", vae=vae)
+    torch.testing.assert_close(again["samples"], whole["samples"], atol=5e-6, rtol=0)
     difference = frames_of(resumed).astype(int) - frames_of(straight)
-    assert difference.shape[0] == 81 and abs(difference).max() <= 2
+    # Latents differ in their last bit, and x264 may choose another mode for a block because of it: a few values, by some steps.
+    assert difference.shape[0] == 81 and abs(difference).mean() < 0.005 and (abs(difference) > 2).mean() < 1e-3
     assert not film.exists()
 
 

@@ -1,6 +1,7 @@
 """The stage-1 world model."""
 
-from .model import WorldConditions, WorldDiT
+from .model import WorldConditions, WorldDiT, WorldPrompt
+from .prepared import Prepared
 from .state import WorldState
 
-__all__ = ["WorldConditions", "WorldDiT", "WorldState"]
+__all__ = ["Prepared", "WorldConditions", "WorldDiT", "WorldPrompt", "WorldState"]

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 
 from ..attention import Attend
 from ..config import DiTConfig
-from .embed import modulate
+from ..kernels import Kernels
 from .ffn import GatedConvFFN
 from .mixers import GDNMixer, Geometry, SoftmaxMixer
 from .state import BlockState
 
-
-@dataclass(frozen=True, eq=False)
-class Text:
-    """Embedded prompt (b, l, c) and which of its tokens count, (b, l) True = attend or None for all."""
-
-    states: Tensor
-    mask: Tensor | None
+TextKeys = tuple[Tensor, Tensor]  # K and V of a prompt for one block, (b, h, l, d) each
 
 
 class CrossAttention(nn.Module):
@@ -37,13 +29,19 @@ class CrossAttention(nn.Module):
         self.q_norm = operations.RMSNorm(c, eps=config.norm_eps_cross, **factory)
         self.k_norm = operations.RMSNorm(c, eps=config.norm_eps_cross, **factory)
 
-    def forward(self, x: Tensor, text: Text, attend: Attend) -> Tensor:
-        """x (b, t, n, c) -> like x."""
-        q = self.q_norm(self.q_linear(x)).flatten(1, 2)
-        k, v = self.kv_linear(text.states).chunk(2, -1)
-        q, k, v = (rearrange(y, "b n (h d) -> b h n d", h=self.heads) for y in (q, self.k_norm(k), v))
-        out = attend(q, k, v, mask=text.mask)
+    def keys(self, text: Tensor) -> TextKeys:
+        """K and V of an embedded prompt (b, l, c)."""
+        k, v = self.kv_linear(text).chunk(2, -1)
+        return self._split(self.k_norm(k)), self._split(v)
+
+    def forward(self, x: Tensor, text: TextKeys, mask: Tensor | None, attend: Attend) -> Tensor:
+        """x (b, t, n, c), mask (b, l) True = attend -> like x."""
+        q = self._split(self.q_norm(self.q_linear(x)).flatten(1, 2))
+        out = attend(q, *text, mask=mask)
         return self.proj(rearrange(out, "b h (t n) d -> b t n (h d)", t=x.shape[1]))
+
+    def _split(self, x: Tensor) -> Tensor:
+        return rearrange(x, "b n (h d) -> b h n d", h=self.heads)
 
 
 class Block(nn.Module):
@@ -62,22 +60,26 @@ class Block(nn.Module):
         self,
         x: Tensor,
         modulation: Tensor,
-        text: Text,
+        text: TextKeys,
+        text_mask: Tensor | None,
         geometry: Geometry,
         plucker: Tensor | None,
         size: tuple[int, int],
         chunks: tuple[int, ...],
         past: BlockState | None,
-        attend: Attend,
+        keep: int,
+        kernels: Kernels,
     ) -> tuple[Tensor, BlockState]:
         """x (b, t, n, c), modulation (b, t, 6, c), plucker (b, t, n, c) or None, size = tokens (h, w)."""
         table = self.scale_shift_table.to(x) + modulation
         shift, scale, gate, ffn_shift, ffn_scale, ffn_gate = table.unsqueeze(3).unbind(2)  # six of (b t 1 c)
-        mixed, mixer = self.attn(modulate(x, shift, scale), geometry, chunks, past and past.mixer, attend)
+        modulated = kernels.modulate(x, shift, scale)
+        mixed, mixer = self.attn(modulated, geometry, chunks, past and past.mixer, keep, kernels)
         x = torch.addcmul(x, gate, mixed)
-        del mixed
+        del modulated, mixed
         if plucker is not None:
             x = x + self.plucker_proj(plucker)
-        x = x + self.cross_attn(x, text, attend)
-        fed, tail = self.mlp(modulate(x, ffn_shift, ffn_scale), size, chunks, past and past.ffn_tail)
+        x = x + self.cross_attn(x, text, text_mask, kernels.attend)
+        modulated = kernels.modulate(x, ffn_shift, ffn_scale)
+        fed, tail = self.mlp(modulated, size, chunks, past and past.ffn_tail, keep=keep, kernels=kernels)
         return torch.addcmul(x, ffn_gate, fed), BlockState(mixer, tail)

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from ..kernels import Kernels
+
 TIME_CHANNELS = 256
 ROUNDING = 1e-3  # 1000 * float32(0.96) is 959.99997; the released code truncates exact thousandths
 
@@ -73,11 +75,6 @@ class CaptionEmbed(nn.Module):
         return self.y_proj(text)
 
 
-def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    """LayerNorm without weights, then scale and shift per frame: x (b, t, n, c), shift and scale (b, t, 1, c)."""
-    return torch.addcmul(shift, F.layer_norm(x, x.shape[-1:], eps=1e-6), 1 + scale)
-
-
 class FinalLayer(nn.Module):
     """Tokens to latents; modulated by the bare time embedding."""
 
@@ -87,9 +84,9 @@ class FinalLayer(nn.Module):
         self.linear = operations.Linear(hidden, channels * math.prod(patch), **factory)
         self.scale_shift_table = nn.Parameter(torch.zeros(2, hidden, **factory))
 
-    def forward(self, x: Tensor, time: Tensor, height: int) -> Tensor:
+    def forward(self, x: Tensor, time: Tensor, height: int, kernels: Kernels) -> Tensor:
         """x (b, t, n, hidden), time (b, t, hidden), height in tokens -> (b, c, t, h, w)."""
         shift, scale = (self.scale_shift_table.to(x) + time[:, :, None]).unsqueeze(-2).unbind(2)
         p, q, r = self.patch
-        out = self.linear(modulate(x, shift, scale))
+        out = self.linear(kernels.modulate(x, shift, scale))
         return rearrange(out, "b t (h w) (p q r c) -> b c (t p) (h q) (w r)", h=height, p=p, q=q, r=r)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from torch import Tensor, nn
 
+from ..kernels import TORCH, Kernels
 from .state import next_tail
 
 GROUP_TOKENS = {"cpu": 1024, "cuda": 8192}  # tokens widened at a time; larger groups no longer speed the products up
@@ -23,28 +23,33 @@ class GatedConvFFN(nn.Module):
         super().__init__()
         self.taps = taps
         self.inverted_conv = nn.ModuleDict({"conv": operations.Linear(channels, 2 * hidden, **factory)})
-        depthwise = operations.Conv2d(2 * hidden, 2 * hidden, 3, padding=1, groups=2 * hidden, **factory)
+        depthwise = nn.Conv2d(2 * hidden, 2 * hidden, 3, padding=1, groups=2 * hidden, **factory)  # weights for kernels
         self.depth_conv = nn.ModuleDict({"conv": depthwise})
         self.point_conv = nn.ModuleDict({"conv": operations.Linear(hidden, channels, bias=False, **factory)})
         self.t_conv = operations.Linear(taps * channels, channels, bias=False, **factory)
 
     def forward(
-        self, x: Tensor, size: tuple[int, int], chunks: tuple[int, ...], tail: Tensor | None = None
+        self,
+        x: Tensor,
+        size: tuple[int, int],
+        chunks: tuple[int, ...],
+        tail: Tensor | None = None,
+        *,
+        keep: int | None = None,
+        kernels: Kernels = TORCH,
     ) -> tuple[Tensor, Tensor]:
-        """x (b, t, n, c) with n = h * w tokens of `size` = (h, w), tail (b, taps // 2, n, c) -> like x, and the new tail."""
+        """x (b, t, n, c) with n = h * w tokens of `size` = (h, w), tail (b, taps // 2, n, c) -> like x, and the tail after
+        its first `keep` frames, all by default."""
         group = max(1, GROUP_TOKENS.get(x.device.type, 4096) // (x.shape[0] * x.shape[2]))
         starts = range(0, x.shape[1], group)
-        space = _joined([self._space(x[:, i : i + group], size) for i in starts])
-        new_tail = next_tail(space, tail, self.taps // 2)
+        space = _joined([self._space(x[:, i : i + group], size, kernels) for i in starts])
+        new_tail = next_tail(space[:, :keep], tail, self.taps // 2)
         return self._time(space, chunks, tail, group), new_tail
 
-    def _space(self, x: Tensor, size: tuple[int, int]) -> Tensor:
-        b, t = x.shape[:2]
+    def _space(self, x: Tensor, size: tuple[int, int], kernels: Kernels) -> Tensor:
         wide = F.silu(self.inverted_conv["conv"](x), inplace=not torch.is_grad_enabled())
-        image = rearrange(wide, "b t (h w) c -> (b t) c h w", h=size[0])  # a view: channels stay last in memory
-        value, gate = self.depth_conv["conv"](image).chunk(2, 1)
-        gated = rearrange(value * F.silu(gate), "(b t) c h w -> b t (h w) c", b=b, t=t)
-        return self.point_conv["conv"](gated)
+        depthwise = self.depth_conv["conv"]
+        return self.point_conv["conv"](kernels.gated_depthwise(wide, size, depthwise.weight.to(x), depthwise.bias.to(x)))
 
     def _time(self, space: Tensor, chunks: tuple[int, ...], tail: Tensor | None, group: int) -> Tensor:
         """Residual convolution over time: frames before a chunk are seen, frames after it are zero."""

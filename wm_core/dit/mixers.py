@@ -15,14 +15,12 @@ from torch import Tensor, nn
 
 from ..attention import Attend, padded_scale, rounded_to_bf16
 from ..config import DiTConfig
-from ..gdn import delta_scan
+from ..gdn.branches import Projected
+from ..kernels import Kernels
 from ..kv_window import KVWindow
-from .rope import Rotation, rotate
+from ..positions import RayGeometry, Rotation, within_rms
 from .state import GDNState, next_tail
 from .temporal_conv import ShortConv
-from .ucpe import RayGeometry, inflation, within_rms
-
-DENOMINATOR_EPS = 1e-8
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,13 +38,13 @@ class _Projections(nn.Module):
         super().__init__()
         c = config.hidden_size
         self.head_dim, self.reference = config.head_dim, config.reference
-        norm = {"eps": config.norm_eps_qk, **factory}
+        norm = {"eps": config.norm_eps_qk, **factory}  # not the host's: fused kernels read their weights
         self.qkv = operations.Linear(c, 3 * c, bias=False, **factory)
-        self.q_norm, self.k_norm = operations.RMSNorm(c, **norm), operations.RMSNorm(c, **norm)
+        self.q_norm, self.k_norm = nn.RMSNorm(c, **norm), nn.RMSNorm(c, **norm)
         self.q_proj_cam, self.k_proj_cam, self.v_proj_cam, self.out_proj_cam = (
             operations.Linear(c, c, **factory) for _ in range(4)
         )
-        self.q_norm_cam, self.k_norm_cam = operations.RMSNorm(c, **norm), operations.RMSNorm(c, **norm)
+        self.q_norm_cam, self.k_norm_cam = nn.RMSNorm(c, **norm), nn.RMSNorm(c, **norm)
         self.output_gate = operations.Linear(c, c, **factory)
         self.proj = operations.Linear(c, c, **factory)
 
@@ -77,17 +75,49 @@ class GDNMixer(_Projections):
         self.reach = config.conv_kernel_size - 1
 
     def forward(
-        self, x: Tensor, geometry: Geometry, chunks: tuple[int, ...], past: GDNState | None, attend: Attend
+        self,
+        x: Tensor,
+        geometry: Geometry,
+        chunks: tuple[int, ...],
+        past: GDNState | None,
+        keep: int,
+        kernels: Kernels,
     ) -> tuple[Tensor, GDNState]:
-        """x (b, t, n, c) -> like x, and the memory after its last frame. `attend` is not used here."""
+        """x (b, t, n, c) -> like x, and the memory after its first `keep` frames."""
         start = past or GDNState()
-        beta = rearrange(self.beta_proj(x).sigmoid(), "b t n h -> b h t n")
-        decay = self._decay(x)
-        main, kv, z, k_tail = self._main(x, geometry.rotation, beta, decay, chunks, start)
-        camera = memory = camera_tail = None
-        if geometry.rays is not None:
-            camera, memory, camera_tail = self._camera(x, geometry.rays, beta, decay, chunks, start)
+        gates = self.beta_proj(x).sigmoid(), self._decay(x)
+        q, k, v = self.qkv(x).chunk(3, -1)
+        k_tail = next_tail(k[:, :keep], start.k_tail, self.reach)
+        k = self.conv_k(k, chunks, start.k_tail, kernels)
+        projected = self._projected(q, k, v, self.q_norm, self.k_norm, gates)
+        del q, k, v
+        main, (kv, z) = kernels.main_branch(
+            projected, geometry.rotation, chunks=chunks, past=(start.kv, start.z), keep=keep
+        )
+        del projected
+        if geometry.rays is None:
+            return self.close(x, main, None), GDNState(kv, z, None, k_tail)
+        k = self.k_proj_cam(x)
+        camera_tail = next_tail(k[:, :keep], start.camera_k_tail, self.reach)
+        if past is None or self.reference.camera_conv_streams:
+            k = self.conv_k_cam(k, chunks, start.camera_k_tail, kernels)
+        else:
+            k = torch.cat([self.conv_k_cam(part, part.shape[1:2], None, kernels) for part in k.split(chunks, 1)], 1)
+        q, v = self.q_proj_cam(x), self.v_proj_cam(x)
+        projected = self._projected(q, k, v, self.q_norm_cam, self.k_norm_cam, gates)
+        del q, k, v
+        clamp = self.reference.clamp_gdn_camera
+        camera, memory = kernels.camera_branch(
+            projected, geometry.rays, clamp=clamp, chunks=chunks, past=start.camera, keep=keep
+        )
+        del projected
         return self.close(x, main, camera), GDNState(kv, z, memory, k_tail, camera_tail)
+
+    def _projected(
+        self, q: Tensor, k: Tensor, v: Tensor, q_norm: nn.RMSNorm, k_norm: nn.RMSNorm, gates: tuple[Tensor, Tensor]
+    ) -> Projected:
+        weights = (norm.weight.to(q.device) for norm in (q_norm, k_norm))
+        return Projected(q, k, v, *weights, q_norm.eps, *gates)
 
     def _decay(self, x: Tensor) -> Tensor:
         """(b, h, t) in (0, 1): how much of the memory each frame keeps."""
@@ -95,85 +125,51 @@ class GDNMixer(_Projections):
         step = F.softplus(_wide(self.gate_proj(x.mean(2))) + bias)
         return torch.exp(-rate.exp() * step).transpose(1, 2)
 
-    def _main(
-        self, x: Tensor, rotation: Rotation, beta: Tensor, decay: Tensor, chunks: tuple[int, ...], past: GDNState
-    ):
-        q, k, v = self.qkv(x).chunk(3, -1)
-        tail = next_tail(k, past.k_tail, self.reach)
-        k = self._key_feature(self.k_norm(self.conv_k(k, chunks, past.k_tail)))
-        q = self.split(self.q_norm(q).relu_())
-        v = self.split(v.contiguous())  # a view would keep the memory of all three for as long as v is needed
-        heads_last = "b t n h d -> b h t d n"
-        ones = v.new_ones(()).expand(*beta.shape[:3], 1, beta.shape[3])
-        below, z = delta_scan(
-            rearrange(q, heads_last), rearrange(k, heads_last), ones, beta, decay, chunks=chunks, past=past.z
-        )
-        q = rotate(q, rotation)  # one after the other: each frees its operand
-        k = rotate(k, rotation)
-        above, kv = delta_scan(*(rearrange(y, heads_last) for y in (q, k, v)), beta, decay, chunks=chunks, past=past.kv)
-        return _tokens(above.div_(below + DENOMINATOR_EPS)), kv, z, tail
-
-    def _camera(
-        self, x: Tensor, rays: RayGeometry, beta: Tensor, decay: Tensor, chunks: tuple[int, ...], past: GDNState
-    ):
-        k = self.k_proj_cam(x)
-        seen = past.camera_k_tail if self.reference.camera_conv_streams else None
-        tail = next_tail(k, past.camera_k_tail, self.reach)
-        k = self._key_feature(self.k_norm_cam(self.conv_k_cam(k, chunks, seen)))
-        clamp = self.reference.clamp_gdn_camera
-        moved = _carried(rays.keys, k, clamp)
-        beta = beta / inflation(moved, k).clamp_min(1.0)[..., None]
-        del k
-        q = _carried(rays.queries, self.split(self.q_norm_cam(self.q_proj_cam(x)).relu_()), clamp)
-        v = _carried(rays.keys, self.split(self.v_proj_cam(x)), clamp)
-        read, memory = delta_scan(
-            *(rearrange(y, "b t n h d -> b h t d n") for y in (q, moved, v)),
-            beta,
-            decay,
-            chunks=chunks,
-            past=past.camera,
-        )
-        del q, moved, v
-        return rays.outputs(rearrange(read, "b h t d n -> b t n h d")).flatten(-2), memory, tail
-
-    def _key_feature(self, k: Tensor) -> Tensor:
-        """Non-negative keys scaled by 1 / sqrt(d * n), which keeps the erased matrix a contraction."""
-        return self.split((k * (self.head_dim * k.shape[2]) ** -0.5).relu_())
-
 
 class SoftmaxMixer(_Projections):
     """Exact attention over the own chunk, the chunks before it in this call, and the window of earlier calls."""
 
     def forward(
-        self, x: Tensor, geometry: Geometry, chunks: tuple[int, ...], past: KVWindow | None, attend: Attend
+        self,
+        x: Tensor,
+        geometry: Geometry,
+        chunks: tuple[int, ...],
+        past: KVWindow | None,
+        keep: int,
+        kernels: Kernels,
     ) -> tuple[Tensor, KVWindow | None]:
-        """x (b, t, n, c) -> like x, and the window after its last chunk (None without `past`)."""
+        """x (b, t, n, c) -> like x, and the window after its first `keep` frames (None without `past`)."""
+        attend = kernels.attend
         if self.reference.softmax_bf16 and x.dtype == torch.float32:
             attend = rounded_to_bf16(attend)
         streams = past is not None
         padded = padded_scale(self.head_dim)
         scale = padded if streams and self.reference.stream_scale_padded else None
         window = past and _part(past, slice(0, 2))
-        main, window = _attend_chunks(*self._main(x, geometry.rotation), scale, chunks, window, attend)
+        operands = self._main(x, geometry.rotation, kernels)
+        main, window = _attend_chunks(*operands, scale, chunks, window, keep, attend)
+        del operands
         if geometry.rays is None:
             return self.close(x, main, None), window
         if not streams and self.reference.camera_scale_padded:
             scale = padded
         seen = past and _part(past, slice(2, 4))
-        camera, seen = _attend_chunks(*self._camera(x, geometry.rays), scale, chunks, seen, attend)
+        camera, seen = _attend_chunks(*self._camera(x, geometry.rays), scale, chunks, seen, keep, attend)
         camera = geometry.rays.outputs(self.split(camera)).flatten(-2)
         return self.close(x, main, camera), window and _both(window, seen)
 
-    def _main(self, x: Tensor, rotation: Rotation) -> tuple[Tensor, Tensor, Tensor]:
+    def _main(self, x: Tensor, rotation: Rotation, kernels: Kernels) -> tuple[Tensor, Tensor, Tensor]:
         q, k, v = self.qkv(x).chunk(3, -1)
-        q = rotate(self.split(self.q_norm(q)), rotation)
-        k = rotate(self.split(self.k_norm(k)), rotation)
+        q, k = (
+            kernels.norm_rotate(y, norm.weight.to(y.device), norm.eps, rotation)
+            for y, norm in ((q, self.q_norm), (k, self.k_norm))
+        )
         return q, k, self.split(v.contiguous())  # a view would keep the memory of all three
 
     def _camera(self, x: Tensor, rays: RayGeometry) -> tuple[Tensor, Tensor, Tensor]:
         clamp = self.reference.clamp_softmax_camera
-        q = _carried(rays.queries, self.split(self.q_norm_cam(self.q_proj_cam(x))), clamp)
-        k = _carried(rays.keys, self.split(self.k_norm_cam(self.k_proj_cam(x))), clamp)
+        q = _carried(rays.queries, self.split(_normed(self.q_proj_cam(x), self.q_norm_cam)), clamp)
+        k = _carried(rays.keys, self.split(_normed(self.k_proj_cam(x), self.k_norm_cam)), clamp)
         return q, k, _carried(rays.keys, self.split(self.v_proj_cam(x)), clamp)
 
 
@@ -193,13 +189,14 @@ def _attend_chunks(
     scale: float | None,
     chunks: tuple[int, ...],
     past: KVWindow | None,
+    keep: int,
     attend: Attend,
 ) -> tuple[Tensor, KVWindow | None]:
-    """Each chunk's queries against what it may see: q, k, v (b, t, n, h, d) -> (b, t, n, c)."""
+    """Each chunk's queries against what it may see: q, k, v (b, t, n, h, d) -> (b, t, n, c), and the window after `keep`."""
     n = q.shape[2]
     q, k, v = (rearrange(y, "b t n h d -> b h (t n) d") for y in (q, k, v))
     outputs: list[Tensor] = []
-    end = 0
+    end, kept = 0, past
     for length in chunks:
         start, end = end, end + length
         if past is None:
@@ -207,9 +204,10 @@ def _attend_chunks(
         else:
             own = k[:, :, start * n : end * n], v[:, :, start * n : end * n]
             seen, past = past.joined(*own), past.append(*own)
+            kept = past if end == keep else kept
         out = attend(q[:, :, start * n : end * n], *seen, scale=scale)
         outputs.append(rearrange(out, "b h (t n) d -> b t n (h d)", n=n))
-    return torch.cat(outputs, 1) if len(outputs) > 1 else outputs[0], past
+    return torch.cat(outputs, 1) if len(outputs) > 1 else outputs[0], kept
 
 
 def _carried(carry, x: Tensor, clamp: bool) -> Tensor:
@@ -217,8 +215,8 @@ def _carried(carry, x: Tensor, clamp: bool) -> Tensor:
     return within_rms(moved, x) if clamp else moved
 
 
-def _tokens(x: Tensor) -> Tensor:
-    return rearrange(x, "b h t d n -> b t n (h d)")
+def _normed(x: Tensor, norm: nn.RMSNorm) -> Tensor:
+    return F.rms_norm(x, x.shape[-1:], norm.weight.to(x), norm.eps)
 
 
 def _wide(x: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ Inside a chunk every temporal operator looks both ways; across a chunk boundary 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -14,14 +14,22 @@ from torch import Tensor, nn
 from ..attention import Attend, softmax_attention
 from ..config import DiTConfig
 from ..errors import ShapeError
+from ..kernels import Kernels, kernels_for
 from ..kv_window import KVWindow
-from ..shapes import check_chunks
-from .block import Block, Text
+from ..positions import ray_geometry, rotation_table
+from ..shapes import check_chunks, check_keep
+from .block import Block, TextKeys
 from .embed import CaptionEmbed, FinalLayer, PatchEmbed, TimestepEmbed
 from .mixers import Geometry
-from .rope import rotation_table
 from .state import BlockState, GDNState, WorldState
-from .ucpe import ray_geometry
+
+
+@dataclass(frozen=True, eq=False)
+class WorldPrompt:
+    """A prompt as every block reads it, and which of its tokens count. Does not depend on noise, camera or frame."""
+
+    blocks: tuple[TextKeys, ...]
+    mask: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,12 +38,15 @@ class WorldConditions:
 
     text (b, l, caption channels), text_mask (b, l) True = counts, or None; raymap (b, t, 20) and plucker
     (b, 48, t, h, w) as `camera.build_conditions` makes them, sliced to the call's frames; None leaves that path out.
+    What the model makes of a text and of a raymap is the same in every step: a caller may make it once, by
+    `WorldDiT.read_prompt` in place of text and mask, and by `WorldDiT.place` as geometry of the same frames.
     """
 
-    text: Tensor
+    text: Tensor | WorldPrompt
     text_mask: Tensor | None = None
     raymap: Tensor | None = None
     plucker: Tensor | None = None
+    geometry: Geometry | None = None
 
 
 class WorldDiT(nn.Module):
@@ -63,6 +74,23 @@ class WorldDiT(nn.Module):
         kinds = (empty if self.config.uses_softmax(i) else GDNState() for i in range(self.config.depth))
         return WorldState(tuple(BlockState(kind) for kind in kinds))
 
+    def read_prompt(self, text: Tensor, mask: Tensor | None = None) -> WorldPrompt:
+        """What all blocks read of a prompt (b, l, caption channels) in the dtype of the activations; mask (b, l)."""
+        embedded = self.attention_y_norm(self.y_embedder(text))
+        return WorldPrompt(tuple(block.cross_attn.keys(embedded) for block in self.blocks), mask)
+
+    def place(self, raymap: Tensor | None, grid: tuple[int, int, int], first_frame: int = 0, device=None) -> Geometry:
+        """Where the tokens of `grid` = (t, h, w) are, and the rays that they see along: raymap (b, t, 20) or None.
+
+        first_frame: latent frames before them, `past.frames`.
+        """
+        head = self.config.head_dim
+        rotation = rotation_table(grid, head, first_frame=first_frame, device=device)
+        if raymap is None:
+            return Geometry(rotation, None)
+        half = rotation_table(grid, head, turned=head // 2, first_frame=first_frame, device=device)
+        return Geometry(rotation, ray_geometry(raymap.to(device), grid, self.config.patch_size, half))
+
     def forward(
         self,
         x: Tensor,
@@ -71,30 +99,40 @@ class WorldDiT(nn.Module):
         *,
         chunks: tuple[int, ...] | None = None,
         past: WorldState | None = None,
+        keep: int | None = None,
         attend: Attend = softmax_attention,
+        kernels: Kernels | None = None,
     ) -> tuple[Tensor, WorldState | None]:
         """Velocity noise - x0 of x at noise level sigma, and the state after it (None without `past`).
 
         x (b, c, t, h, w), sigma (b, t) in [0, 1] per latent frame, chunks defaults to one chunk. The result is like x.
+        keep: the state is that after the first `keep` frames, all by default, which must end a chunk. kernels: what to
+        compute with, by default what the device can do; `attend` takes the place of theirs.
         """
         grid = self._grid(x, sigma, cond)
         chunks = chunks or (grid[0],)
         check_chunks(chunks, grid[0])
+        keep = keep or grid[0]
+        check_keep(chunks, keep)
+        kernels = replace(kernels or kernels_for(x, self.config.head_dim), attend=attend)
         dtype = x.dtype
         time = self.t_embedder(sigma, dtype)
         modulation = self.t_block(time).unflatten(-1, (6, -1))
-        text = Text(self.attention_y_norm(self.y_embedder(cond.text.to(dtype))), cond.text_mask)
-        geometry = self._geometry(cond, grid, past.frames if past else 0, x.device)
+        prompt = cond.text
+        if not isinstance(prompt, WorldPrompt):
+            prompt = self.read_prompt(prompt.to(dtype), cond.text_mask)
+        geometry = cond.geometry or self.place(cond.raymap, grid, past.frames if past else 0, x.device)
         plucker = None if cond.plucker is None else self.plucker_embedder(cond.plucker.to(dtype))
         x = self.x_embedder(x)
         states = []
         for i, block in enumerate(self.blocks):
             seen = plucker if i < self.config.plucker_blocks else None
-            x, state = block(x, modulation, text, geometry, seen, grid[1:], chunks, past and past.blocks[i], attend)
+            text = prompt.blocks[i], prompt.mask
+            x, state = block(x, modulation, *text, geometry, seen, grid[1:], chunks, past and past.blocks[i], keep, kernels)
             if past is not None:
                 states.append(state)
-        velocity = self.final_layer(x, time, grid[1])
-        return velocity, None if past is None else WorldState(tuple(states), past.frames + grid[0])
+        velocity = self.final_layer(x, time, grid[1], kernels)
+        return velocity, None if past is None else WorldState(tuple(states), past.frames + keep)
 
     def _grid(self, x: Tensor, sigma: Tensor, cond: WorldConditions) -> tuple[int, int, int]:
         """Tokens (t, h, w) of x; ShapeError names what does not fit."""
@@ -112,7 +150,7 @@ class WorldDiT(nn.Module):
         b, t = x.shape[0], x.shape[2]
         if tuple(sigma.shape) != (b, t):
             raise ShapeError(f"sigma must be one level per latent frame, {(b, t)}, got {tuple(sigma.shape)}")
-        if cond.text.ndim != 3 or cond.text.shape[-1] != config.caption_channels:
+        if not isinstance(cond.text, WorldPrompt) and (cond.text.ndim != 3 or cond.text.shape[-1] != config.caption_channels):
             raise ShapeError(
                 f"the prompt embedding must be (b, l, {config.caption_channels}), got {tuple(cond.text.shape)}; "
                 "encode the prompt with the text encoder that belongs to this model"
@@ -125,11 +163,3 @@ class WorldDiT(nn.Module):
         if cond.plucker is not None and tuple(cond.plucker.shape[1:]) != wanted:
             raise ShapeError(f"the Pluecker volume must be (b, {wanted}), got {tuple(cond.plucker.shape)}")
         return tuple(n // p for n, p in zip(x.shape[2:], config.patch_size))
-
-    def _geometry(self, cond: WorldConditions, grid: tuple[int, int, int], first_frame: int, device) -> Geometry:
-        head = self.config.head_dim
-        rotation = rotation_table(grid, head, first_frame=first_frame, device=device)
-        if cond.raymap is None:
-            return Geometry(rotation, None)
-        half = rotation_table(grid, head, turned=head // 2, first_frame=first_frame, device=device)
-        return Geometry(rotation, ray_geometry(cond.raymap.to(device), grid, self.config.patch_size, half))

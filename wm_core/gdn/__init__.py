@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from ..errors import ConfigError, ShapeError
-from ..shapes import check_chunks
+from ..shapes import check_chunks, check_keep
 from .chunked import chunked_scan
 from .reference import reference_scan
 
@@ -23,6 +23,7 @@ def delta_scan(
     *,
     chunks: tuple[int, ...],
     past: Tensor | None = None,
+    keep: int | None = None,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
     """Read each frame's queries from a linear memory that every frame decays, erases from and writes to.
@@ -33,13 +34,16 @@ def delta_scan(
     only the forward memory passes. `chunks=(t,)` is the dense model, one chunk a call with `past` is streaming.
 
     q, k (b, h, t, d, n); v (b, h, t, e, n), where e = d for values and 1 for the denominator; beta (b, h, t, n);
-    decay (b, h, t). `past` and the returned memory after the last frame: (b, h, e, d), float32.
+    decay (b, h, t). `past` and the returned memory: (b, h, e, d), float32; it is that after the first `keep` frames,
+    all by default, which must end a chunk.
     Result (b, h, t, e, n) in v's dtype; arithmetic in float32 (float64 stays float64). ShapeError if they disagree.
     """
     _check(q, k, v, beta, decay, chunks, past)
     if backend not in BACKENDS and backend != "auto":
         raise ConfigError(f"backend must be auto or one of {', '.join(BACKENDS)}, got {backend!r}")
-    return BACKENDS["chunked" if backend == "auto" else backend](q, k, v, beta, decay, chunks, past)
+    keep = sum(chunks) if keep is None else keep
+    check_keep(chunks, keep)
+    return BACKENDS["chunked" if backend == "auto" else backend](q, k, v, beta, decay, chunks, past, keep)
 
 
 def _check(

@@ -15,7 +15,7 @@ Frames = tuple[Tensor, ...]  # what a tensor (b, h, t, ...) has for each of its 
 
 
 def chunked_scan(
-    q: Tensor, k: Tensor, v: Tensor, beta: Tensor, decay: Tensor, chunks: tuple[int, ...], past: Tensor | None
+    q: Tensor, k: Tensor, v: Tensor, beta: Tensor, decay: Tensor, chunks: tuple[int, ...], past: Tensor | None, keep: int
 ) -> tuple[Tensor, Tensor]:
     """See `delta_scan`."""
     b, h, t, d, n = k.shape
@@ -25,7 +25,7 @@ def chunked_scan(
     decay = decay.to(fp32)[..., None, None]
     out = torch.empty(b, t, n, h, e, dtype=v.dtype, device=v.device)  # token-major: the caller's layout, no copy there
     q, k, v, beta, decay = (y.unbind(2) for y in (q, k, v, beta, decay))  # frames; autograd joins them in one go
-    start = 0
+    start, kept = 0, memory
     for length in chunks:
         span = range(start, start + length)
         if e == 1:
@@ -35,7 +35,8 @@ def chunked_scan(
         for i, state in zip(span, states):
             out[:, i] = rearrange(q[i].to(fp32).mT @ state.mT, "b h n e -> b n h e")
         start += length
-    return rearrange(out, "b t n h e -> b h t e n"), memory
+        kept = memory if start == keep else kept
+    return rearrange(out, "b t n h e -> b h t e n"), kept
 
 
 def _sweep_matrix(

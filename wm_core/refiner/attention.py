@@ -16,8 +16,8 @@ class Attention(nn.Module):
         super().__init__()
         inner = heads * head_dim
         self.heads = heads
-        self.norm_q = operations.RMSNorm(inner, eps=1e-6, **factory)
-        self.norm_k = operations.RMSNorm(inner, eps=1e-6, **factory)
+        self.norm_q = nn.RMSNorm(inner, eps=1e-6, **factory)  # not the host's: fused kernels read their weights
+        self.norm_k = nn.RMSNorm(inner, eps=1e-6, **factory)
         self.to_q = operations.Linear(channels, inner, **factory)
         self.to_k = operations.Linear(channels, inner, **factory)
         self.to_v = operations.Linear(channels, inner, **factory)
@@ -25,17 +25,17 @@ class Attention(nn.Module):
 
     def queries(self, x: Tensor) -> Tensor:
         """(b, n, c) -> (b, n, h, d), not rotated."""
-        return self._split(self.norm_q(self.to_q(x)))
+        return self.split(weighted_norm(self.to_q(x), self.norm_q))
 
     def keys(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """K, not rotated, and V, (b, n, h, d) each."""
-        return self._split(self.norm_k(self.to_k(x))), self._split(self.to_v(x))
+        return self.split(weighted_norm(self.to_k(x), self.norm_k)), self.split(self.to_v(x))
 
     def output(self, x: Tensor) -> Tensor:
         """(b, h, n, d) -> (b, n, c)."""
         return self.to_out[0](x.transpose(1, 2).flatten(2))
 
-    def _split(self, x: Tensor) -> Tensor:
+    def split(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.heads, -1))
 
 
@@ -68,3 +68,8 @@ class FeedForward(nn.Module):
 def rms_norm(x: Tensor, eps: float) -> Tensor:
     """Root mean square norm over the channels, without weights."""
     return F.rms_norm(x, x.shape[-1:], eps=eps)
+
+
+def weighted_norm(x: Tensor, norm: nn.RMSNorm) -> Tensor:
+    """The same with a layer's weights, in the dtype of x."""
+    return F.rms_norm(x, x.shape[-1:], norm.weight.to(x), norm.eps)

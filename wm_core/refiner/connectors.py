@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from ..attention import Attend, softmax_attention
 from ..config import ConnectorConfig
 from ..errors import ShapeError
+from ..positions import Rotation
 from .attention import Attention, FeedForward, rms_norm
-from .rope import Rotation, rotate, rotation_of
+from .rope import rotate, rotation_of
 
 CONTEXT_TOKENS = 1024  # of the released recipe
 

@@ -76,28 +76,30 @@ class KVRing:
                 kept[:, at : at + n].copy_(new[:, i * n : (i + 1) * n])
 
     def beside(self, layer: int, held: range, sink_k: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """K and V of sink, held frames and the block itself, (b, tokens of all, h, d), in memory that all layers share.
+        """K and V of sink, held frames and the block itself, (b, tokens of all, h, d), for gradients: shared memory has
+        no history. sink_k: see `sink`, rotated to where it stands for this block."""
+        past = self._past_tokens(held)
+        kept_k, kept_v = (kept[:, :past].to(k) for kept in self.layers[layer])
+        return torch.cat([sink_k, kept_k[:, sink_k.shape[1] :], k], 1), torch.cat([kept_v, v], 1)
 
-        sink_k: see `sink`, rotated to where it stands for this block. Valid until the next call.
-        """
-        n = self.size.tokens
-        past = (self.size.sink + len(held)) * n
-        total = past + k.shape[1]
-        if torch.is_grad_enabled():  # shared memory has no history
-            kept_k, kept_v = (kept[:, :past].to(k) for kept in self.layers[layer])
-            return torch.cat([sink_k, kept_k[:, sink_k.shape[1] :], k], 1), torch.cat([kept_v, v], 1)
-        side = self._room(k, total)
+    def room(self, layer: int, held: range, sink_k: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+        """The same in memory that all layers share, with room behind the past for the K and V of a block like `own`
+        (b, n, h, d), which the caller writes. Valid until the next call."""
+        past = self._past_tokens(held)
+        total = past + own.shape[1]
+        side = self._room(own, total)
         side[0][:, : sink_k.shape[1]].copy_(sink_k)
         kept_k, kept_v = self.layers[layer]
         side[0][:, sink_k.shape[1] : past].copy_(kept_k[:, sink_k.shape[1] : past], non_blocking=True)
         side[1][:, :past].copy_(kept_v[:, :past], non_blocking=True)
-        for room, own in zip(side, (k, v)):
-            room[:, past:total].copy_(own)
         return side[0][:, :total], side[1][:, :total]
 
     def sink(self, layer: int) -> Tensor:
         """The sink's K before rotation, (b, sink * tokens, h, d), on the model's device."""
         return self.layers[layer][0][:, : self.size.sink * self.size.tokens].to(self._device)
+
+    def _past_tokens(self, held: range) -> int:
+        return (self.size.sink + len(held)) * self.size.tokens
 
     def _room(self, like: Tensor, tokens: int) -> tuple[Tensor, Tensor]:
         if self._scratch is None or self._scratch[0].shape[1] < tokens:

@@ -6,7 +6,7 @@ Stage 1's draft goes in with noise and comes out watchable. LTX-2 (arXiv 2601.03
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -17,10 +17,12 @@ from ..attention import Attend, softmax_attention
 from ..config import RefinerConfig
 from ..dit.embed import TIME_CHANNELS, sinusoid
 from ..errors import ShapeError
+from ..kernels import Kernels, kernels_for
+from ..positions import Rotation
 from .block import Block, modulated
 from .kv_ring import KVRing
 from .part import Level, Part, part_by_part
-from .rope import Rotation, rotation_of, video_positions
+from .rope import rotation_of, video_positions
 
 Walk = Callable[[Iterable[nn.Module]], Iterable[nn.Module]]
 
@@ -102,17 +104,20 @@ class VideoRefiner(nn.Module):
         ring: KVRing | None = None,
         *,
         attend: Attend = softmax_attention,
+        kernels: Kernels | None = None,
         walk: Walk = iter,
     ) -> list[Tensor]:
         """Velocity of each part, like its x. A part's keys and values go into the ring before the next part looks.
 
+        kernels: what to compute with, by default what the device can do; `attend` takes the place of theirs.
         walk: gives the blocks one by one; a host brings the weights of the next over meanwhile.
         """
         for part in parts:
             self._check(part.x)
         x = self.proj_in(torch.cat([rearrange(part.x, "b c t h w -> b (t h w) c") for part in parts], 1))
+        kernels = replace(kernels or kernels_for(x, self.config.head_dim), attend=attend)
         for layer, (block, text) in enumerate(zip(walk(self.transformer_blocks), prompt.blocks)):
-            x = block(x, parts, text, ring, layer, attend)
+            x = block(x, parts, text, ring, layer, kernels)
         shift, scale = zip(*(self.scale_shift_table.to(x) + part.level.last.to(x) for part in parts))
         out = self.proj_out(modulated(F.layer_norm(x, x.shape[-1:], eps=1e-6), parts, shift, scale))
         grids = [dict(zip("thw", part.x.shape[2:])) for part in parts]

@@ -9,7 +9,7 @@ from enum import Enum
 import torch
 from torch import Tensor
 
-from .rope import Rotation
+from ..positions import Rotation
 
 
 class Keeps(Enum):

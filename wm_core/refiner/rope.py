@@ -9,26 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from ..positions import Rotation, rotate_halves
+from ..positions import rotate as rotate_neighbours
 from ..shapes import Stride
-
-
-@dataclass(frozen=True, eq=False)
-class Rotation:
-    """One angle for every token, head and channel pair: cos and sin (n, h, d / 2), float32 whatever the model's dtype."""
-
-    cos: Tensor
-    sin: Tensor
-
-    @cached_property
-    def turn(self) -> Tensor:
-        """The same as complex numbers. Made once for all layers and steps of a block."""
-        return torch.complex(self.cos, self.sin)
 
 
 def rotation_of(
@@ -66,19 +53,4 @@ def rotate(x: Tensor, rotation: Rotation, kind: str) -> Tensor:
     return _ROTATIONS[kind](x, rotation)
 
 
-def _rotate_halves(x: Tensor, rotation: Rotation) -> Tensor:
-    """Pairs (i, i + d / 2)."""
-    real, imaginary = x.to(torch.promote_types(x.dtype, torch.float32)).chunk(2, -1)  # fp32: as in _rotate_neighbours
-    cos, sin = rotation.cos, rotation.sin
-    turned = (torch.addcmul(real * cos, imaginary, sin, value=-1), torch.addcmul(imaginary * cos, real, sin))
-    return torch.cat(turned, -1).to(x.dtype)
-
-
-def _rotate_neighbours(x: Tensor, rotation: Rotation) -> Tensor:
-    """Pairs (2i, 2i + 1)."""
-    wide = torch.promote_types(x.dtype, torch.float32)  # fp32: angles lose their meaning in bfloat16
-    pairs = torch.view_as_complex(x.to(wide).unflatten(-1, (-1, 2)))
-    return torch.view_as_real(pairs * rotation.turn).flatten(-2).to(x.dtype)
-
-
-_ROTATIONS = {"split": _rotate_halves, "interleaved": _rotate_neighbours}
+_ROTATIONS = {"split": rotate_halves, "interleaved": rotate_neighbours}

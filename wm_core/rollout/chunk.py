@@ -104,8 +104,7 @@ def chunk_velocity(stages: Stages, session: Session, prompt: Prompt, path: Camer
     camera = build_conditions(path, grid, session.stride, start=start).to(device)
 
     def branch(text: Tensor, mask: Tensor | None) -> Velocity:
-        keep = None if mask is None else mask.bool().to(device)
-        cond = WorldConditions(text.to(device), keep, camera.raymap, camera.plucker)
+        cond = WorldConditions(text, mask, camera.raymap, camera.plucker)  # the stage reads a prompt once, and brings it over
         return lambda x, sigma, past: stages.velocity(x, sigma, cond, past)
 
     conditional = branch(prompt.text, prompt.mask)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ..attention import Attend, softmax_attention
-from ..dit import WorldConditions, WorldDiT, WorldState
+from ..dit import Prepared, WorldConditions, WorldDiT, WorldState
 from ..refiner import VideoRefiner
 from ..sampling.refining import RefinerStage, refiner_stage
 from ..shapes import RELEASED_STRIDE, Stride
@@ -46,8 +46,13 @@ def stages_of(
     attend: Attend = softmax_attention,
 ) -> Stages:
     """Stages of models that lie where the session's tensors lie. `vae` needs a causal decoder."""
+    prepared = Prepared(world)
+
+    def velocity(x: Tensor, sigma: Tensor, cond: WorldConditions, past: WorldState) -> tuple[Tensor, WorldState]:
+        return world(x, sigma, prepared(cond, x, past.frames), past=past, attend=attend)
+
     return Stages(
-        velocity=lambda x, sigma, cond, past: world(x, sigma, cond, past=past, attend=attend),
+        velocity=velocity,
         begin=lambda window, keeps_sink: world.begin(window=window, keeps_sink=keeps_sink),
         world=fingerprint_model(world),
         stride=vae.config.stride if vae else RELEASED_STRIDE,

@@ -27,6 +27,7 @@ class RayGeometry:
     to_ray: Tensor
     from_ray: Tensor
     rotation: Rotation
+    back: Rotation  # the inverse rotation
 
     def queries(self, x: Tensor) -> Tensor:
         return carry(x, self.to_ray.mT, self.rotation)
@@ -35,7 +36,7 @@ class RayGeometry:
         return carry(x, self.from_ray, self.rotation)
 
     def outputs(self, x: Tensor) -> Tensor:
-        return carry(x, self.to_ray, self.rotation.inverse())
+        return carry(x, self.to_ray, self.back)
 
 
 def ray_geometry(
@@ -63,7 +64,7 @@ def ray_geometry(
     shift = -torch.einsum("btnij,btj->btni", axes, centre)
     to_ray = _rigid(axes, shift)
     from_ray = _rigid(axes.mT, centre[:, :, None].expand_as(shift))
-    return RayGeometry(to_ray, from_ray, rotation)
+    return RayGeometry(to_ray, from_ray, rotation, rotation.inverse())
 
 
 def _rigid(turn: Tensor, shift: Tensor) -> Tensor:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property, partial
+from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -13,15 +13,17 @@ THETA = 10000.0
 
 @dataclass(frozen=True, eq=False)
 class Rotation:
-    """One angle for every token and channel pair: cos and sin (t, n, d / 2), float32 whatever the model's dtype."""
+    """One angle for every token, head and channel pair: cos and sin (..., h, d / 2), with h = 1 where heads turn alike.
+
+    float32 whatever the model's dtype. turn: the same as complex numbers, made once for all blocks and steps.
+    """
 
     cos: Tensor
     sin: Tensor
+    turn: Tensor = field(init=False)
 
-    @cached_property
-    def turn(self) -> Tensor:
-        """The same as complex numbers, for all heads: (t, n, 1, d / 2). Made once for all blocks of a forward."""
-        return torch.complex(self.cos, self.sin)[:, :, None]
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "turn", torch.complex(self.cos, self.sin))
 
     def inverse(self) -> Rotation:
         return Rotation(self.cos, -self.sin)
@@ -36,7 +38,7 @@ def pair_counts(dim: int) -> tuple[int, int, int]:
 def rotation_table(
     grid: tuple[int, int, int], head_dim: int, *, turned: int | None = None, first_frame: int = 0, device=None
 ) -> Rotation:
-    """Angles of every token of `grid` = (t, h, w); `first_frame` is the absolute latent index of its first frame.
+    """Angles of every token of `grid` = (t, h, w), (t, n, 1, d / 2); `first_frame`: absolute latent index of its first frame.
 
     turned: how many of the head's channels are rotated (all by default). The frequencies are those of the full head;
     fewer channels take the first of each axis.
@@ -57,18 +59,26 @@ def _axis_angles(length: int, start: int, full: int, used: int, device) -> Tenso
 
 
 def _spread(axes: list[Tensor], grid: tuple[int, int, int]) -> Tensor:
-    """Tables of time, row and column to one row for each token: (t, h * w, pairs)."""
+    """Tables of time, row and column to one row for each token: (t, h * w, 1, pairs)."""
     t, h, w = grid
     time, row, column = axes
     parts = (time[:, None, None], row[None, :, None], column[None, None])
-    return torch.cat([part.expand(t, h, w, -1) for part in parts], -1).reshape(t, h * w, -1)
+    return torch.cat([part.expand(t, h, w, -1) for part in parts], -1).reshape(t, h * w, 1, -1)
 
 
 def rotate(x: Tensor, rotation: Rotation) -> Tensor:
-    """Turn the channel pairs (2i, 2i + 1) of x (b, t, n, h, d) by the angle of their token; same dtype.
+    """Turn the channel pairs (2i, 2i + 1) of x (b, ..., h, d) by the angle of their token; same dtype.
 
     One complex product reads and writes each number once; on a CPU it takes a seventh of the time of the real sums.
     """
     wide = torch.promote_types(x.dtype, torch.float32)  # fp32: angles lose their meaning in bfloat16
     pairs = torch.view_as_complex(x.to(wide).unflatten(-1, (-1, 2)))
     return torch.view_as_real(pairs * rotation.turn).flatten(-2).to(x.dtype)
+
+
+def rotate_halves(x: Tensor, rotation: Rotation) -> Tensor:
+    """The same for the channel pairs (i, i + d / 2), as LTX-2 has them."""
+    real, imaginary = x.to(torch.promote_types(x.dtype, torch.float32)).chunk(2, -1)  # fp32: as in `rotate`
+    cos, sin = rotation.cos, rotation.sin
+    turned = (torch.addcmul(real * cos, imaginary, sin, value=-1), torch.addcmul(imaginary * cos, real, sin))
+    return torch.cat(turned, -1).to(x.dtype)
