@@ -13,6 +13,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,32 @@ def start_peak() -> float:
     ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")
     return resident_mib()
+
+
+class PrivatePeak:
+    """The most private memory, files that are mapped not counted, that this process had while the block ran, asked for every
+    millisecond. added: MiB above what it had at the start."""
+
+    def __enter__(self):
+        self._start = self._most = private_mib()
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._is_over.set()
+        self._thread.join()
+        self.added = max(self._most, private_mib()) - self._start
+
+    def _watch(self) -> None:
+        while not self._is_over.wait(0.001):
+            self._most = max(self._most, private_mib())
+
+
+def private_mib() -> float:
+    """Memory of this process now that no file stands behind."""
+    return _status_mib("RssAnon")
 
 
 def _status_mib(field: str) -> float:

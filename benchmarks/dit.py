@@ -12,6 +12,7 @@ from wm_core.checkpoint.layouts import fit_world_weights
 from wm_core.config import DIFFUSERS, DiTConfig
 from wm_core.dit import WorldConditions, WorldDiT
 
+from .ceilings import Work, count_flops
 from .measure import Pair
 
 TEXT_TOKENS = 300
@@ -33,14 +34,38 @@ def forward(
     x, text = draw(1, config.in_channels, frames, *grid), draw(1, TEXT_TOKENS, config.caption_channels)
     mask = torch.ones(1, TEXT_TOKENS, dtype=torch.bool, device=device)
     timestep = torch.full((1, frames), 500.0, device=device)
-    raymap, plucker = _turning_camera(frames, grid).to(device, dtype), draw(1, config.plucker_channels, frames, *grid)
+    raymap, plucker = turning_camera(frames, grid).to(device, dtype), draw(1, config.plucker_channels, frames, *grid)
     cond = WorldConditions(text, mask, raymap, plucker)
 
     def run_theirs() -> Tensor:
         camera = {"camera_conditions": raymap, "chunk_plucker": plucker}
         return theirs(x, timestep[:, None], text[:, None], mask=mask, return_dict=False, **camera)[0]
 
-    return Pair(run_theirs, lambda: ours(x, timestep / 1000, cond)[0])
+    weights = sum(p.nbytes for p in ours.parameters())
+    return Pair(
+        run_theirs, lambda: ours(x, timestep / 1000, cond)[0], lambda: Work(forward_flops(config, x.shape), weights)
+    )
+
+
+def forward_flops(config: DiTConfig, shape: tuple[int, ...]) -> int:
+    """Operations of one dense forward of latents of shape (b, c, t, h, w), in the torch form, text of TEXT_TOKENS.
+
+    Counted by models that have no numbers: one without blocks, one with as many as repeat.
+    """
+    period = config.softmax_every_n
+    if config.depth % period or config.plucker_blocks < config.depth:
+        return _forward_flops(config, shape)
+    bare, one = (_forward_flops(replace(config, depth=depth), shape) for depth in (0, period))
+    return bare + (one - bare) * (config.depth // period)
+
+
+def _forward_flops(config: DiTConfig, shape: tuple[int, ...]) -> int:
+    with torch.device("meta"):
+        model, (b, _, t, h, w) = WorldDiT(config), shape
+        text, raymap = torch.empty(b, TEXT_TOKENS, config.caption_channels), torch.empty(b, t, 20)
+        cond = WorldConditions(text, None, raymap, torch.empty(b, config.plucker_channels, t, h, w))
+        x, sigma = torch.empty(shape), torch.empty(b, t)
+    return count_flops(lambda: model(x, sigma, cond))
 
 
 def _reference_model(config: DiTConfig, device: str) -> SanaWMTransformer3DModel:
@@ -66,7 +91,7 @@ def _reference_model(config: DiTConfig, device: str) -> SanaWMTransformer3DModel
     return model.eval()
 
 
-def _turning_camera(frames: int, grid: tuple[int, int]) -> Tensor:
+def turning_camera(frames: int, grid: tuple[int, int]) -> Tensor:
     """A raymap (1, t, 20) that moves and turns a little every frame."""
     raymap = torch.zeros(1, frames, 20)
     for i in range(frames):

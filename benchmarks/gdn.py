@@ -13,10 +13,20 @@ from torch import Tensor
 
 from wm_core.gdn import delta_scan
 
+from .ceilings import Work
 from .measure import Pair
 
 HEAD_DIM = 112
 EPS = 1e-8
+
+
+def scan_work(frames: int, tokens: int, heads: int, itemsize: int, *, has_denominator: bool) -> Work:
+    """What one scan must do for one video: P, U and the reading of each frame, both sweeps, the denominator's products with
+    a vector; q, k and v read and the result written once. Nothing is computed twice, so a run may do more."""
+    d = HEAD_DIM
+    of_tokens, of_frame = 6 * d * d + (10 * d if has_denominator else 0), 4 * d**3
+    moved = 4 * frames * tokens * heads * d * itemsize
+    return Work(frames * heads * (tokens * of_tokens + of_frame), moved)
 
 
 def main_branch(frames: int, tokens: int = 880, heads: int = 4, device: str = "cpu", dtype: str = "float32") -> Pair:
@@ -38,7 +48,8 @@ def main_branch(frames: int, tokens: int = 880, heads: int = 4, device: str = "c
         above, _ = delta_scan(*operands, beta, decay, chunks=(frames,))
         return rearrange(above.div_(below + EPS), "b h t d n -> b (t n) (h d)")
 
-    return Pair(theirs, ours)
+    work = scan_work(frames, tokens, heads, v.element_size(), has_denominator=True)
+    return Pair(theirs, ours, lambda: work)
 
 
 def camera_branch(frames: int, tokens: int = 880, heads: int = 4, device: str = "cpu", dtype: str = "float32") -> Pair:
@@ -55,7 +66,8 @@ def camera_branch(frames: int, tokens: int = 880, heads: int = 4, device: str = 
         read, _ = delta_scan(*operands, beta, decay, chunks=(frames,))
         return rearrange(read, "b h t d n -> b (t n) (h d)")
 
-    return Pair(theirs, ours)
+    work = scan_work(frames, tokens, heads, v.element_size(), has_denominator=False)
+    return Pair(theirs, ours, lambda: work)
 
 
 def _camera_reference(q: Tensor, k: Tensor, v: Tensor, beta: Tensor, decay: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What rolling generation may cost: long films, causal decoding in parts, a minute of 720p, refining. Rows of ours alone.
+"""What things may cost on a CPU: long films, causal decoding in parts, a minute of 720p, refining, loading. Rows of ours alone.
 
 Memory is told on Linux only; elsewhere those rows say that they were not measured.
 """
@@ -6,11 +6,18 @@ Memory is told on Linux only; elsewhere those rows say that they were not measur
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from .apart import call_apart, tells_memory
+from .ceilings import ceilings
+from .devices import CPU
+from .loading import KINDS, write
 from .long_run import COMPARED, WARM_UP, measure
 from .measure import ALIKE, Case, alternate
-from .rows import Limit
+from .rolling import roll
+from .rows import Figure, Limit
+from .shared_limits import VECTORS, Found, activation_slope, filled, stage_figures, stage_rows
 
 FRAMES_OF_A_MINUTE = 961
 # torch takes a several times slower 3-D convolution on a CPU where b * c * t * h of its input is at most 20480. With a
@@ -88,5 +95,54 @@ def refiner_loop(quick: bool) -> Iterator[Limit]:
         yield Limit(what, "% off", 5, 100 * off, f"{said:.1f} / {found:.1f} MiB")
 
 
+def loading(quick: bool) -> Iterator[Limit]:
+    """Weights in the file's own dtype stay in the file; cast ones are the result and nothing else."""
+    for kind in KINDS:
+        same = Limit(f"loading {kind} as the file has it, private memory", "% of the file", 5)
+        cast = Limit(f"loading {kind} as float32, private memory", "% of most", 100)
+
+        def measure(kind=kind, same=same, cast=cast) -> Found:
+            with TemporaryDirectory() as folder:
+                path = str(write(kind, Path(folder, "model")))
+                call = lambda dtype: call_apart("loading.load", {"kind": kind, "path": path, "dtype": dtype})
+                kept, wide = call("bfloat16"), call(None)
+            beside = f"{kept['added']:.3g} of {kept['file']:.4g} MiB; {kept['cpu_s']:.2g} CPU s"
+            most = wide["result"] + wide["largest"]
+            told = f"{wide['added']:.4g} MiB; most: the result {wide['result']:.4g} + its largest tensor {wide['largest']:.3g}"
+            return {
+                same.what: (100 * kept["added"] / kept["file"], beside),
+                cast.what: (100 * wide["added"] / most, f"{told}; {wide['cpu_s']:.2g} CPU s"),
+            }
+
+        yield from filled([same, cast], measure if tells_memory() else dict, CPU)
+
+
+def activations(quick: bool) -> Iterator[Limit]:
+    if not quick:
+        case = Case("dit.forward", {"grid": (11, 20), "frames": VECTORS[1]})
+        yield from activation_slope("DiT, 11 x 20, 4 blocks, fp32", case, width=448, itemsize=4)
+
+
+def stages(quick: bool) -> Iterator[Limit]:
+    """Which part of a small film each stage takes."""
+    size = "tiny" if quick else "toy"
+    name = f"film of {size} models, three stages"
+    pace, rows = Figure(name, "CPU s a chunk"), stage_rows(name, CPU)
+
+    def measure() -> Found:
+        made = roll(size, CPU, "float32", chunks=10, apart=2)
+        return {name: (made.chunk_s, "")} | stage_figures(rows, made, ceilings(CPU, "float32"))
+
+    yield from filled([pace, *rows], measure, CPU)
+
+
 # name -> rows, measured one by one
-LIMITS = {"long_film": long_film, "decoding": decoding, "minute": minute, "refiner_loop": refiner_loop}
+LIMITS = {
+    "long_film": long_film,
+    "decoding": decoding,
+    "minute": minute,
+    "refiner_loop": refiner_loop,
+    "loading": loading,
+    "activations": activations,
+    "stages": stages,
+}

@@ -19,7 +19,7 @@ from .measure import Pair
 def decode(grid: tuple[int, int], frames: int, thinner: int = 4, device: str = "cpu", dtype: str = "float32") -> Pair:
     """Pixels (b, 3, f, H, W) of `frames` latents of grid = (h, w); `thinner` divides all widths of the released VAE."""
     dtype = getattr(torch, dtype)
-    config = _narrow(thinner)
+    config = thin_vae(thinner)
     theirs = _reference_model(config).to(device, dtype)
     ours = VideoVAE(config, device="meta")
     ours.load_state_dict(theirs.state_dict(), assign=True)
@@ -44,7 +44,7 @@ def decode_by_chunks(grid: tuple[int, int], frames: int, chunk: int, thinner: in
 
 def stream_memory(grid: tuple[int, int], frames: int, chunk: int, causal: bool, thinner: int) -> float:
     """MiB that decoding a stream needs: latents come one by one, and pixels are dropped as they come."""
-    vae = _causal(thinner) if causal else _ours(_narrow(thinner))
+    vae = _causal(thinner) if causal else _ours(thin_vae(thinner))
 
     def stream() -> None:
         parts: Iterator[Tensor] = (_latents(vae.config, 1, grid, seed=i) for i in range(frames))
@@ -58,7 +58,8 @@ def stream_memory(grid: tuple[int, int], frames: int, chunk: int, causal: bool, 
     return peak_mib() - before
 
 
-def _narrow(thinner: int) -> VAEConfig:
+def thin_vae(thinner: int) -> VAEConfig:
+    """The released VAE with all widths divided."""
     narrow = lambda widths: tuple(width // thinner for width in widths)
     return replace(
         RELEASED_VAE,
@@ -68,7 +69,7 @@ def _narrow(thinner: int) -> VAEConfig:
 
 
 def _causal(thinner: int) -> VideoVAE:
-    return _ours(replace(_narrow(thinner), decoder_causal=True))
+    return _ours(replace(thin_vae(thinner), decoder_causal=True))
 
 
 def _ours(config: VAEConfig) -> VideoVAE:

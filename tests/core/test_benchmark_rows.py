@@ -1,7 +1,11 @@
-"""benchmarks: the verdict of a row follows from its figures, the slope of a memory curve is per step, the refiner's rows run."""
+"""benchmarks: the verdict of a row follows from its figures, a device that is not there gives none, the refiner's rows run."""
 
+import gc
+import importlib
+import inspect
 import json
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
@@ -11,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.long_run import slope
 from benchmarks.measure import ALIKE, Case, relative_rms
-from benchmarks.rows import Limit, Row
+from benchmarks.rows import Figure, Floor, Limit, Row
 
 
 @pytest.mark.parametrize(("measured", "verdict"), [(1.0, "yes"), (1.03, "yes"), (1.031, "NO"), (None, "not measured")])
@@ -19,6 +23,18 @@ def test_a_limit_is_reached_at_or_below_its_goal(measured, verdict):
     row = Limit("time", "ratio", 1.03, measured)
     assert row.verdict == row.record()["reached"] == verdict
     assert verdict in str(row)
+
+
+@pytest.mark.parametrize(("measured", "verdict"), [(1.81, "yes"), (1.8, "yes"), (1.79, "NO"), (None, "not measured")])
+def test_a_floor_is_reached_at_or_above_its_goal(measured, verdict):
+    row = Floor("speed", "x realtime", 1.8, measured)
+    assert row.verdict == row.record()["reached"] == verdict and row.record()["bound"] == "at least"
+    assert verdict in str(row) and ">= 1.8" in str(row)
+
+
+def test_a_figure_has_no_goal():
+    assert Figure("time", "s", measured=3.0, beside="7 TFLOP").verdict == "no goal"
+    assert Figure("time", "s").record()["reached"] == "not measured"
 
 
 @pytest.mark.parametrize(
@@ -61,24 +77,99 @@ def test_what_the_refiner_keeps_is_counted():
 
 
 @needs_diffusers
-def test_refiner_questions_name_cases_that_exist():
-    from benchmarks import refiner
-    from benchmarks.run import COMPARISONS, GPU_COMPARISONS
-
-    for question in (*COMPARISONS["refiner"](), *GPU_COMPARISONS["refiner_gpu"]()):
-        assert callable(getattr(refiner, question.case.build.removeprefix("refiner.")))
-        assert question.case.settings["size"] in refiner.SIZES
+def test_a_refiner_row_that_was_measured_lets_its_models_go():
+    pair = Case("refiner.block", {"size": "tiny"}).pair()
+    model = weakref.ref(pair.theirs._model)
+    pair.close()
+    del pair
+    gc.collect()
+    assert model() is None
 
 
 @needs_diffusers
-def test_what_was_not_measured_leaves_the_earlier_figures(tmp_path, monkeypatch):
+def test_questions_name_cases_that_exist():
+    from benchmarks import branches, refiner
+    from benchmarks.comparisons import COMPARISONS, GPU_COMPARISONS
+
+    for question in (q for table in (COMPARISONS | GPU_COMPARISONS).values() for q in table()):
+        module, function = question.case.build.split(".")
+        build = getattr(importlib.import_module(f"benchmarks.{module}"), function)
+        inspect.signature(build).bind(**question.case.settings)
+        assert question.case.settings.get("size", "tiny") in refiner.SIZES
+        others = branches.MAIN if function == "main" else branches.CAMERA
+        assert question.case.settings.get("beside", "diffusers") in others
+    for tables in (COMPARISONS, GPU_COMPARISONS):  # of one file
+        names = [question.what for table in tables.values() for question in table()]
+        assert len(set(names)) == len(names)
+
+
+@needs_diffusers
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_without_a_gpu_its_rows_say_so_and_nothing_is_written(tmp_path, monkeypatch, capsys):
+    from benchmarks import run
+    from benchmarks.card_limits import GPU_LIMITS
+    from benchmarks.comparisons import GPU_COMPARISONS
+
+    monkeypatch.setattr(run, "results_file", lambda device: tmp_path / f"{device}.json")
+    assert run.main(["--gpu"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if "not measured" in line]
+    rows = [question.what for table in GPU_COMPARISONS.values() for question in table()]
+    rows += [row.what for table in GPU_LIMITS.values() for row in table()]
+    assert len(rows) > 30 and all(line.startswith(row) for line, row in zip(lines, rows, strict=True))
+    assert list(tmp_path.iterdir()) == []
+
+
+@needs_diffusers
+def test_a_row_without_its_package_says_which_and_a_row_that_fails_leaves_the_others(monkeypatch):
+    from benchmarks.questions import Question, answers
+
+    missing = Question("a", "time", 1.0, Case("no.case", {}), needs="no_such_package.kernels")
+    failing = Question("b", "time", 1.0, Case("refiner.block", {"size": "no such size"}))
+    sound = Question("c", "time", 1e-6, Case("refiner.prompt_keys", {"size": "tiny"}))
+    monkeypatch.setattr("benchmarks.measure.SECONDS", {"cpu": 0.1})
+    refusals = []
+    rows = list(answers([missing, failing, sound], refusals))
+    assert [row.verdict for row in rows] == ["not measured", "not measured", "yes"]
+    assert "no_such_package is not importable" in rows[0].beside and len(refusals) == 1 and "b: KeyError" in refusals[0]
+    assert rows[2].tflops > 0 and rows[2].share > 0
+
+
+@needs_diffusers
+def test_a_limit_that_fails_gives_its_rows_with_the_reason():
+    from benchmarks import run
+    from benchmarks.shared_limits import filled
+
+    def breaks():
+        raise MemoryError("too small a card")
+
+    refusals = []
+    rows = [Limit("a", "GB", 1.0), Floor("b", "x", 1.0)]
+    table = run.measured(filled(rows, breaks, "cpu"), {}, refusals)
+    assert [row["beside"] for row in table["rows"]] == ["MemoryError: too small a card"] * 2 and len(refusals) == 1
+    table = run.measured(filled(rows, lambda: {"a": (0.5, "so"), "b": (None, "")}, "cpu"), {}, refusals)
+    assert [row["reached"] for row in table["rows"]] == ["yes", "not measured"] and len(refusals) == 1
+
+
+@needs_diffusers
+def test_what_was_not_measured_leaves_the_earlier_figures(tmp_path):
     from benchmarks import run
 
-    monkeypatch.setattr(run, "RESULTS", tmp_path / "results.json")
+    file = tmp_path / "results.json"
     rows = [Row("a", "s", 1.0, 2.0, 1.0, 1e-6), Row("b", "s", 1.0)]
-    run.keep("some", run.measured(rows, {"commit": "old"}))
-    run.keep("some", run.measured(rows[1:], {"commit": "new"}))
-    run.keep("others", run.measured(rows[:1], {"commit": "new"}))
-    kept = json.loads(run.RESULTS.read_text())
+    run.keep(file, "some", run.measured(rows, {"commit": "old"}, []))
+    run.keep(file, "some", run.measured(rows[1:], {"commit": "new"}, []))
+    run.keep(file, "others", run.measured(rows[:1], {"commit": "new"}, []))
+    kept = json.loads(file.read_text())
     assert kept["some"]["about"]["commit"] == "old" and len(kept["some"]["rows"]) == 2
     assert kept["others"]["about"]["commit"] == "new"
+
+
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [("NVIDIA H200", "nvidia-h200"), ("NVIDIA GeForce RTX 4090 (Laptop)", "nvidia-geforce-rtx-4090-laptop")],
+)
+def test_a_device_has_a_file_of_its_own(monkeypatch, name, slug):
+    from benchmarks import devices
+
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: name)
+    assert devices.slug(devices.GPU) == slug and devices.slug(devices.CPU) == "cpu"
