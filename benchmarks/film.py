@@ -14,7 +14,7 @@ from tools.make_tiny_checkpoints import TINY_VAE, TINY_WORLD
 from wm_core.camera import actions_to_path
 from wm_core.checkpoint.quantisable import REFINER_LAYERS, WORLD_LAYERS, quantisable
 from wm_core.config import RELEASED_DIT, RELEASED_VAE, DiTConfig, RefinerConfig, VAEConfig
-from wm_core.dit import WorldConditions, WorldDiT, WorldState
+from wm_core.dit import Prepared, WorldConditions, WorldDiT, WorldState
 from wm_core.refiner import CONTEXT_TOKENS, VideoRefiner
 from wm_core.rollout import Plan, Prompt, Session, Stages, given_path, open_session
 from wm_core.sampling.refining import refiner_stage
@@ -94,9 +94,11 @@ class Film:
     def _stages(self) -> Stages:
         """As stages_of makes them, in the dtype of the models; their numbers are random, so a name will do to tell them by."""
         world, vae, dtype = self.world, self.vae, self._dtype
+        prepared = Prepared(world)
 
         def velocity(x: Tensor, sigma: Tensor, cond: WorldConditions, past: WorldState) -> tuple[Tensor, WorldState]:
-            v, after = world(x.to(dtype), sigma, replace(cond, text=cond.text.to(dtype)), past=past)
+            x = x.to(dtype)
+            v, after = world(x, sigma, prepared(cond, x, past.frames), past=past)
             return v.float(), after
 
         return Stages(
