@@ -1,6 +1,6 @@
 """The laws of the world model and the golden forwards, computed by the fused kernels."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import interpreted
 import pytest
@@ -11,6 +11,7 @@ from tiny import TINY_DIT, draw_latents, frames_of, golden_world, random_conditi
 from wm_core.config import NVLABS
 from wm_core.dit import WorldConditions
 from wm_core.kernels import TORCH, kernels_for, triton_kernels
+from wm_core.kernels.proof import BOUNDS, disagreement
 
 DEVICE = interpreted.device()
 CONFIG = replace(TINY_DIT, depth=2, softmax_every_n=2)  # one block of each kind
@@ -76,3 +77,21 @@ def test_the_choice_is_made_by_device_and_for_gradients():
         with torch.no_grad():
             assert kernels_for(x, 112).name == "triton"
             assert kernels_for(x.double(), 112) is TORCH and kernels_for(x, 60) is TORCH
+
+
+def test_a_device_is_asked_for_every_function_before_its_kernels_are_used():
+    name, ratio = disagreement(triton_kernels(), TORCH, DEVICE, torch.float32, 16)
+    assert 0 < ratio <= BOUNDS[torch.float32] / 5, f"{name} {ratio:.1e}"
+
+
+@pytest.mark.parametrize("field", [f.name for f in fields(TORCH) if f.name not in ("name", "attend")])
+@pytest.mark.parametrize("fault", [lambda x: x * 1.2, lambda x: x.roll(1, -1), lambda x: x * float("nan")])
+def test_a_function_that_is_wrong_is_found(field, fault):
+    right = getattr(TORCH, field)
+
+    def wrong(*given, **options):
+        made = right(*given, **options)
+        return fault(made) if isinstance(made, torch.Tensor) else (fault(made[0]), *made[1:])
+
+    name, ratio = disagreement(replace(TORCH, **{field: wrong}), TORCH, DEVICE, torch.float32, 16)
+    assert name == field and ratio > BOUNDS[torch.float32]

@@ -116,7 +116,7 @@ class GDNMixer(_Projections):
     def _projected(
         self, q: Tensor, k: Tensor, v: Tensor, q_norm: nn.RMSNorm, k_norm: nn.RMSNorm, gates: tuple[Tensor, Tensor]
     ) -> Projected:
-        weights = (norm.weight.to(q.device) for norm in (q_norm, k_norm))
+        weights = (norm.weight.to(q) for norm in (q_norm, k_norm))
         return Projected(q, k, v, *weights, q_norm.eps, *gates)
 
     def _decay(self, x: Tensor) -> Tensor:
@@ -161,7 +161,7 @@ class SoftmaxMixer(_Projections):
     def _main(self, x: Tensor, rotation: Rotation, kernels: Kernels) -> tuple[Tensor, Tensor, Tensor]:
         q, k, v = self.qkv(x).chunk(3, -1)
         q, k = (
-            kernels.norm_rotate(y, norm.weight.to(y.device), norm.eps, rotation)
+            kernels.norm_rotate(y, norm.weight.to(y), norm.eps, rotation)
             for y, norm in ((q, self.q_norm), (k, self.k_norm))
         )
         return q, k, self.split(v.contiguous())  # a view would keep the memory of all three

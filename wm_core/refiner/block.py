@@ -100,7 +100,7 @@ class Block(nn.Module):
     ) -> Tensor:
         """Normalised and rotated heads of a projection (b, n, c): (b, n, h, d)."""
         halves = self.config.rope == "split"
-        return kernels.norm_rotate(x, norm.weight.to(x.device), norm.eps, rotation, halves=halves, out=out)
+        return kernels.norm_rotate(x, norm.weight.to(x), norm.eps, rotation, halves=halves, out=out)
 
 
 def modulated(x: Tensor, parts: Sequence[Part], shift: Sequence[Tensor], scale: Sequence[Tensor]) -> Tensor:
