@@ -50,8 +50,10 @@ class CameraOnce:
 _CAMERAS: WeakValueDictionary[int, CameraOnce] = WeakValueDictionary()  # of the runs that are under way
 
 
-def camera_once(camera: CameraConditions) -> CameraOnce:
-    """One for all conditionings of a run that have this very camera."""
+def camera_once(camera: CameraConditions | CameraOnce) -> CameraOnce:
+    """One for all conditionings of a run that have this very camera; what is one already stays it."""
+    if isinstance(camera, CameraOnce):
+        return camera
     found = _CAMERAS.get(id(camera))
     if found is None or found.camera is not camera:
         found = _CAMERAS[id(camera)] = CameraOnce(camera)

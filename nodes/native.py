@@ -88,7 +88,7 @@ class HostWorldDiT(WorldDiT):
         holder: StreamHolder | None = transformer_options.get(STREAM_KEY)
         start = holder.start if holder else 0
         frames = slice(start, start + x.shape[2])
-        once: CameraOnce = conds[CAMERA_KEY]
+        once: CameraOnce = camera_once(conds[CAMERA_KEY])
         camera = once.camera.frames(frames.start, frames.stop) if holder else once.camera
         _compare_sizes(x, camera)
         geometry = once.place(self, frames, x)

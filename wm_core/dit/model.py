@@ -75,7 +75,12 @@ class WorldDiT(nn.Module):
         return WorldState(tuple(BlockState(kind) for kind in kinds))
 
     def read_prompt(self, text: Tensor, mask: Tensor | None = None) -> WorldPrompt:
-        """What all blocks read of a prompt (b, l, caption channels) in the dtype of the activations; mask (b, l)."""
+        """What all blocks read of a prompt (b, l, caption channels) in the dtype of the activations; mask (b, l). ShapeError."""
+        if text.ndim != 3 or text.shape[-1] != self.config.caption_channels:
+            raise ShapeError(
+                f"the prompt embedding must be (b, l, {self.config.caption_channels}), got {tuple(text.shape)}; "
+                "encode the prompt with the text encoder that belongs to this model"
+            )
         embedded = self.attention_y_norm(self.y_embedder(text))
         return WorldPrompt(tuple(block.cross_attn.keys(embedded) for block in self.blocks), mask)
 
@@ -150,11 +155,6 @@ class WorldDiT(nn.Module):
         b, t = x.shape[0], x.shape[2]
         if tuple(sigma.shape) != (b, t):
             raise ShapeError(f"sigma must be one level per latent frame, {(b, t)}, got {tuple(sigma.shape)}")
-        if not isinstance(cond.text, WorldPrompt) and (cond.text.ndim != 3 or cond.text.shape[-1] != config.caption_channels):
-            raise ShapeError(
-                f"the prompt embedding must be (b, l, {config.caption_channels}), got {tuple(cond.text.shape)}; "
-                "encode the prompt with the text encoder that belongs to this model"
-            )
         if cond.raymap is not None and tuple(cond.raymap.shape[1:]) != (t, 20):
             raise ShapeError(
                 f"the camera must have {t} latent frames, raymap (b, {t}, 20), got {tuple(cond.raymap.shape)}"
