@@ -20,8 +20,8 @@ from .rows import NOT_MEASURED, SIGNS
 
 README = ROOT / "README.md"
 MARKED = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
-COMPARISON = ("what", "theirs", "ours", "ratio", "goal", "reached")
-LIMIT = ("what", "measured", "goal", "reached")
+COMPARISON = ("what", "theirs", "ours", "ratio", "goal", "reached", "ours in TFLOP/s")
+LIMIT = ("what", "measured", "goal", "reached", "beside it")
 SPOKEN = ("device", "date", "torch", "diffusers", "triton", "commit")
 
 
@@ -69,6 +69,10 @@ def _cell(row: dict, column: str) -> str:
     if column == "goal":
         sign = SIGNS.get(row.get("bound"), "")
         return "-" if value is None else f"{sign} {value:g}".strip()
+    if column == "ours in TFLOP/s":
+        return f"{row['tflops']:.3g}, {row['share']:.0%} of the roof" if row.get("share") else "-"
+    if column == "beside it":
+        return row.get("beside", "")
     return "-" if value is None else f"{value:.2f}" if column == "ratio" else str(value)
 
 
