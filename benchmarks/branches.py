@@ -6,7 +6,7 @@ flash-linear-attention's rule, which is another one: it lets each token see the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from diffusers.models.normalization import RMSNorm
@@ -62,7 +62,7 @@ class Operands:
     @property
     def kernels(self) -> Kernels:
         with torch.no_grad():
-            return kernels_for(self.qkv, HEAD_DIM)
+            return kernels_for(self.qkv, self.heads * HEAD_DIM, HEAD_DIM)
 
     def projected(self, q: Tensor, k: Tensor, v: Tensor) -> Projected:
         return Projected(q, k, v, *self.norms, EPS, self.beta, self.decay)
@@ -94,7 +94,7 @@ def main(
     """Results (b, n, c). beside: a row of MAIN."""
     given = Operands.drawn(tuple(grid), frames, heads, device, getattr(torch, dtype))
     x, kernels = given.main(), given.kernels
-    ours = lambda: kernels.main_branch(x, given.rotation, chunks=(frames,))[0].flatten(1, 2)
+    ours = lambda: kernels.main_branch(replace(x), given.rotation, chunks=(frames,))[0].flatten(1, 2)
     theirs = MAIN[beside](given)
     return Pair(theirs, ours, lambda: given.work(has_denominator=True), is_comparable=beside != "fla")
 
@@ -110,7 +110,7 @@ def camera(
     """Results (b, n, c), scaled down to the RMS before the rays as diffusers does. beside: a row of CAMERA."""
     given = Operands.drawn(tuple(grid), frames, heads, device, getattr(torch, dtype))
     x, kernels = given.projected(*given.camera), given.kernels
-    ours = lambda: kernels.camera_branch(x, given.rays, clamp=True, chunks=(frames,))[0].flatten(1, 2)
+    ours = lambda: kernels.camera_branch(replace(x), given.rays, clamp=True, chunks=(frames,))[0].flatten(1, 2)
     return Pair(CAMERA[beside](given), ours, lambda: given.work(has_denominator=False))
 
 

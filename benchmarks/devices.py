@@ -13,8 +13,12 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from functools import cache
 from pathlib import Path
+from shutil import which
 
 import torch
+
+from wm_core.config import RELEASED_DIT, RefinerConfig
+from wm_core.kernels import kernels_for
 
 from .apart import ROOT
 
@@ -68,11 +72,12 @@ def surroundings(device: str) -> dict[str, str]:
     """What a figure depends on: device, date, versions, commit."""
     name = _cpu_name() if device == CPU else f"{_cpu_name()} and {torch.cuda.get_device_name()}"
     options = {"cwd": ROOT, "capture_output": True, "text": True}
-    git = lambda *words: subprocess.run(["git", *words], check=False, **options).stdout.strip()
+    git = lambda *words: subprocess.run(["git", *words], check=False, **options).stdout.strip() if which("git") else ""
     commit = git("rev-parse", "--short", "HEAD") or "unknown"
     return {
         "device": name,
         "threads": "1",
+        "kernels": _kernels(device),
         "date": datetime.now(timezone.utc).isoformat(timespec="minutes"),
         "torch": torch.__version__,
         **({} if device == CPU else {"cuda": str(torch.version.cuda)}),
@@ -91,6 +96,14 @@ def version(package: str) -> str | None:
 def _gpu_clock() -> float:
     torch.cuda.synchronize()
     return time.perf_counter()
+
+
+def _kernels(device: str) -> str:
+    """What the models compute with here, stage 1 and refiner, in the dtype of most rows."""
+    x = torch.zeros(1, device=device, dtype=torch.float32 if device == CPU else torch.bfloat16)
+    sizes = [(config.hidden_size, config.head_dim) for config in (RELEASED_DIT, RefinerConfig("split"))]
+    with torch.no_grad():
+        return ", ".join(dict.fromkeys(kernels_for(x, *size).name for size in sizes))
 
 
 def _cpu_name() -> str:

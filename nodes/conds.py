@@ -20,13 +20,14 @@ class PromptOnce:
 
     def __init__(self, text: Tensor):
         self.text = text
-        self._read: WorldPrompt | None = None
+        self._read: tuple[tuple, WorldPrompt] | None = None
 
     def read(self, model: WorldDiT, like: Tensor) -> WorldPrompt:
         """In the dtype and on the device of `like`."""
-        if self._read is None:
-            self._read = model.read_prompt(self.text.to(like))
-        return self._read
+        key = (id(model), like.dtype, like.device)
+        if self._read is None or self._read[0] != key:
+            self._read = key, model.read_prompt(self.text.to(like))
+        return self._read[1]
 
 
 class CameraOnce:

@@ -61,6 +61,15 @@ class StreamHolder:
     past: dict[object, WorldState] = field(default_factory=dict)
     after: dict[object, WorldState] = field(default_factory=dict)
 
+    def state_of(self, key: object) -> WorldState | None:
+        """The past of a conditioning, None before the first frame; ConfigError if it was not there all along."""
+        if self.start and key not in self.past:
+            raise ConfigError(
+                "a stream needs each conditioning in all of its steps, and one of them has a range of timesteps; take "
+                "ConditioningSetTimestepRange out, or use a bidirectional model"
+            )
+        return self.past.get(key)
+
     def settled(self) -> None:
         """Take what the last call left as the past of the calls to come."""
         self.start, self.past, self.after = self.start + self.settling, self.after, {}
@@ -78,8 +87,8 @@ class HostWorldDiT(WorldDiT):
     def forward(self, x, timestep, context=None, control=None, transformer_options=None, **conds):
         transformer_options = transformer_options or {}
         wrappers = extension.get_all_wrappers(extension.WrappersMP.DIFFUSION_MODEL, transformer_options)
-        if wrappers:  # of other nodes, which may change the context that they are shown
-            conds.pop(PROMPT_KEY, None)
+        if wrappers or extension.get_all_wrappers(extension.WrappersMP.APPLY_MODEL, transformer_options):
+            conds.pop(PROMPT_KEY, None)  # other nodes may change the context that they are shown
         run = extension.WrapperExecutor.new_class_executor(self._velocity, self, wrappers)
         return run.execute(x, timestep, context, transformer_options, **conds)
 
@@ -128,11 +137,13 @@ class HostWorldDiT(WorldDiT):
             chunks = (settling, x.shape[2] - settling)
             sigma = torch.cat([torch.zeros_like(sigma[:, :settling]), sigma[:, settling:]], 1)
         for key, part, level, text in zip(keys, *(y.chunk(len(keys)) for y in (x, sigma)), texts):
-            past = holder.past.get(key) or self.begin(window=holder.window, keeps_sink=holder.keeps_sink)
+            past = holder.state_of(key) or self.begin(window=holder.window, keeps_sink=holder.keeps_sink)
             one = replace(cond, text=text)
-            velocity, holder.after[key] = super().forward(
+            velocity, after = super().forward(
                 part, level, one, chunks=chunks, past=past, keep=settling or None, attend=attend
             )
+            if settling:  # what a denoising step leaves is not kept
+                holder.after[key] = after
             parts.append(velocity)
         return torch.cat(parts)
 

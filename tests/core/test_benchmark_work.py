@@ -67,7 +67,8 @@ def test_a_share_is_of_the_roof_and_the_seconds_of_one_run(monkeypatch):
 @pytest.mark.parametrize("branch", ["main", "camera"])
 def test_both_sides_of_a_branch_compute_the_same(branch, dtype, alike):
     pair = Case(f"branches.{branch}", {"grid": (4, 5), "frames": 3, "heads": 2, "dtype": dtype}).pair()
-    assert relative_rms(pair.ours(), pair.theirs()) < alike
+    for _ in range(2):  # operands that a side used up would be missed the second time
+        assert relative_rms(pair.ours(), pair.theirs()) < alike
     itemsize = {"float32": 4, "bfloat16": 2}[dtype]
     assert pair.work().moved == 4 * 3 * 20 * 224 * itemsize, "q, k, v read and the result written"
 

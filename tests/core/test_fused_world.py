@@ -70,17 +70,17 @@ def test_golden_forward(golden):
 
 
 def test_the_choice_is_made_by_device_and_for_gradients():
-    assert kernels_for(torch.zeros(1), 112) is TORCH
+    assert kernels_for(torch.zeros(1), 2240, 112) is TORCH
     if DEVICE == "cuda":
         x = torch.zeros(1, device="cuda")
-        assert kernels_for(x, 112) is TORCH, "there is no backward pass"
+        assert kernels_for(x, 2240, 112) is TORCH, "there is no backward pass"
         with torch.no_grad():
-            assert kernels_for(x, 112).name == "triton"
-            assert kernels_for(x.double(), 112) is TORCH and kernels_for(x, 60) is TORCH
+            assert kernels_for(x, 2240, 112).name == "triton"
+            assert kernels_for(x.double(), 2240, 112) is TORCH and kernels_for(x, 240, 60) is TORCH
 
 
 def test_a_device_is_asked_for_every_function_before_its_kernels_are_used():
-    name, ratio = disagreement(triton_kernels(), TORCH, DEVICE, torch.float32, 16)
+    name, ratio = disagreement(triton_kernels(), TORCH, DEVICE, torch.float32, 32, 16)
     assert 0 < ratio <= BOUNDS[torch.float32] / 5, f"{name} {ratio:.1e}"
 
 
@@ -93,5 +93,5 @@ def test_a_function_that_is_wrong_is_found(field, fault):
         made = right(*given, **options)
         return fault(made) if isinstance(made, torch.Tensor) else (fault(made[0]), *made[1:])
 
-    name, ratio = disagreement(replace(TORCH, **{field: wrong}), TORCH, DEVICE, torch.float32, 16)
+    name, ratio = disagreement(replace(TORCH, **{field: wrong}), TORCH, DEVICE, torch.float32, 32, 16)
     assert name == field and ratio > BOUNDS[torch.float32]

@@ -93,3 +93,14 @@ def test_a_clean_pass_may_be_part_of_the_next_chunks_first_step(world, window):
     assert got_state.frames == want_state.frames == 5
     again, _ = world(X[:, :, 5:7], levels[:, 3:], frames_of(cond, 5, 7), past=got_state)
     assert_close(again, want, 1e-10)
+
+
+@torch.no_grad()
+def test_a_merged_call_keeps_no_more_than_its_clean_chunk(world):
+    """What is left of a call of two chunks is as large as what the first alone leaves."""
+    cond, state = random_conditions(TINY_DIT, GRID), world.begin(window=-1)
+    _, alone = world(X[:, :, :3], SIGMA[:, :3], frames_of(cond, 0, 3), past=state)
+    _, merged = world(X, SIGMA, cond, chunks=(3, 4), past=state, keep=3)
+    windows = [(a.mixer.chunks, b.mixer.chunks) for a, b in zip(alone.blocks, merged.blocks) if hasattr(a.mixer, "chunks")]
+    size = lambda chunks: sum(y.untyped_storage().nbytes() for chunk in chunks for y in chunk)
+    assert windows and all(size(a) == size(b) > 0 for a, b in windows)

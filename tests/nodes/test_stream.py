@@ -73,3 +73,25 @@ def test_impossible_levels_are_refused(native, text):  # noqa: F811
 
     with pytest.raises(ConfigError, match="timesteps must"):
         parse_levels(text)
+
+
+def test_a_conditioning_with_a_range_of_timesteps_is_one_clear_error(native, golden, stream_file):  # noqa: F811
+    """It would be missing where a chunk's state is left, and go on from nothing, or from noise."""
+    from comfy_extras.nodes_custom_sampler import CFGGuider, SamplerCustomAdvanced
+    from sana_wm_pack.nodes.stream import SanaWMStreamingSampler
+    from sana_wm_pack.wm_core.camera import CameraConditions
+    from sana_wm_pack.wm_core.errors import ConfigError
+
+    from nodes import ConditioningSetTimestepRange
+
+    case = golden("stream_dit_a")
+    camera = CameraConditions(case.inputs["camera_conditions"], case.inputs["chunk_plucker"])
+    early, late = (
+        ConditioningSetTimestepRange().set_range(conditioning(native, case, "cond", camera), *part)[0]
+        for part in ((0.0, 0.1), (0.1, 1.0))
+    )
+    guider = CFGGuider.execute(host_model(native, stream_file("stream_dit_a"), "nvlabs"), early + late, early, 1.0)
+    guider = guider.args[0] if hasattr(guider, "args") else guider[0]
+    noise = GivenNoise(case.inputs["latents_init"])
+    with pytest.raises(ConfigError, match="range of timesteps"):
+        SamplerCustomAdvanced.execute(noise, guider, *SanaWMStreamingSampler.execute().args, masked_start(case))

@@ -203,7 +203,10 @@ def _attend_chunks(
             seen = k[:, :, : end * n], v[:, :, : end * n]
         else:
             own = k[:, :, start * n : end * n], v[:, :, start * n : end * n]
-            seen, past = past.joined(*own), past.append(*own)
+            seen = past.joined(*own)
+            if len(chunks) > 1:  # a view would keep the other chunks' memory alive
+                own = tuple(y.clone() for y in own)
+            past = past.append(*own)
             kept = past if end == keep else kept
         out = attend(q[:, :, start * n : end * n], *seen, scale=scale)
         outputs.append(rearrange(out, "b h (t n) d -> b t n (h d)", n=n))

@@ -119,7 +119,7 @@ class WorldDiT(nn.Module):
         check_chunks(chunks, grid[0])
         keep = keep or grid[0]
         check_keep(chunks, keep)
-        kernels = replace(kernels or kernels_for(x, self.config.head_dim), attend=attend)
+        kernels = replace(kernels or kernels_for(x, self.config.hidden_size, self.config.head_dim), attend=attend)
         dtype = x.dtype
         time = self.t_embedder(sigma, dtype)
         modulation = self.t_block(time).unflatten(-1, (6, -1))

@@ -51,13 +51,16 @@ TORCH = Kernels(
 )
 
 
-def kernels_for(x: Tensor, head_dim: int) -> Kernels:
-    """The fused kernels where they can compute on x and do so on its device; the torch form elsewhere and for gradients."""
+def kernels_for(x: Tensor, width: int, head_dim: int) -> Kernels:
+    """The fused kernels where they can compute on x and do so on its device; the torch form elsewhere and for gradients.
+
+    width, head_dim: channels of the model's tokens, and of a head.
+    """
     if not x.is_cuda or x.dtype not in BOUNDS or torch.is_grad_enabled():
         return TORCH
     if x.device.index != torch.cuda.current_device():  # where Triton launches
         return TORCH
-    if head_dim % 8 or not 16 <= head_dim <= 128 or not _proved(x.device, x.dtype, head_dim):
+    if head_dim % 8 or not 16 <= head_dim <= 128 or not _proved(x.device, x.dtype, width, head_dim):
         return TORCH
     return triton_kernels()
 
@@ -80,19 +83,34 @@ def triton_kernels() -> Kernels:
     )
 
 
-@lru_cache(maxsize=16)
-def _proved(device: torch.device, dtype: torch.dtype, head_dim: int) -> bool:
+def _proved(device: torch.device, dtype: torch.dtype, width: int, head_dim: int) -> bool:
     """Whether the kernels compile on this machine and give what torch gives. Asked once; the log says so if they do not."""
+    return _compared(device, dtype, width, head_dim)
+
+
+# As torch.compiler.assume_constant_result marks a function, which would load the compiler: it is asked, and not traced.
+_proved._dynamo_marked_constant = True
+
+
+@lru_cache(maxsize=16)
+def _compared(device: torch.device, dtype: torch.dtype, width: int, head_dim: int) -> bool:
     if torch.version.hip or torch.cuda.get_device_capability(device) < OLDEST:
         return False
     try:
-        name, ratio = disagreement(triton_kernels(), TORCH, device, dtype, head_dim)
+        name, ratio = disagreement(triton_kernels(), TORCH, device, dtype, width, head_dim)
     except ImportError:
         log.info("Triton is not installed: the models run without fused kernels")
         return False
+    except torch.OutOfMemoryError:  # says nothing of the kernels: asked again, for an answer is kept and an error is not
+        raise
     except Exception as error:  # noqa: BLE001  whatever compiler or driver Triton lacks, torch computes the same
-        log.warning("fused kernels do not run here, the models go on without them: %s", error)
+        log.warning("fused kernels do not run here, the models go on without them: %s", _first_line(error))
         return False
     if ratio > BOUNDS[dtype]:
         log.warning("fused %s is off by %.1e here, the models go on without fused kernels; please report this", name, ratio)
     return ratio <= BOUNDS[dtype]
+
+
+def _first_line(error: Exception) -> str:
+    """A compiler's error may be pages long."""
+    return next(iter(str(error).splitlines()), type(error).__name__)

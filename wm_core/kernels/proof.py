@@ -1,13 +1,13 @@
-"""Whether fused kernels compute on a device what torch computes there: every function once, on a few random tokens.
+"""Whether fused kernels compute on a device what torch computes there in float64: every function, on a few random tokens.
 
-Sizes divide as the released ones do, so that what is compiled here is what the model launches next.
+Sizes divide as the released ones do, so that what is compiled here is what the model launches next, with a past and without.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import fields
 
 import torch
 from torch import Tensor
@@ -15,43 +15,52 @@ from torch import Tensor
 from ..gdn.branches import Projected
 from ..positions import ray_geometry, rotation_table
 
-GRID, HEADS, TAPS = (3, 8, 10), 2, 4
+GRID, HEADS, TAPS, LONG = (3, 8, 10), 2, 4, 6
 BOUNDS = {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 2e-2}  # RMS ratio; a wrong index gives about 1
 
 
 @torch.no_grad()
-def disagreement(fused, plain, device: torch.device | str, dtype: torch.dtype, head_dim: int) -> tuple[str, float]:
-    """The function of two `Kernels` whose results are furthest apart, and their RMS ratio (inf for what is not finite)."""
+def disagreement(
+    fused, plain, device: torch.device | str, dtype: torch.dtype, width: int, head_dim: int
+) -> tuple[str, float]:
+    """The function of two `Kernels` whose results are furthest apart, and their RMS ratio (inf for what is not finite).
+
+    width, head_dim: as in `kernels_for`.
+    """
     worst = ("", 0.0)
-    for name, arguments, options in _calls(device, dtype, head_dim):
-        got, want = (_tensors(getattr(kernels, name)(*_fresh(arguments), **options)) for kernels in (fused, plain))
+    for name, arguments, options in _calls(device, dtype, width, head_dim):
+        got = _tensors(getattr(fused, name)(*_each(arguments, lambda x: x), **options))
+        wide = {key: _each(value, torch.Tensor.double) for key, value in options.items()}
+        want = _tensors(getattr(plain, name)(*_each(arguments, torch.Tensor.double), **wide))
         for a, b in zip(got, want, strict=True):
-            ratio = ((a.double() - b.double()).norm() / b.double().norm()).item()
+            ratio = ((a.double() - b).norm() / b.norm()).item()
             worst = max(worst, (name, math.inf if math.isnan(ratio) else ratio), key=lambda found: found[1])
     return worst
 
 
-def _calls(device: torch.device | str, dtype: torch.dtype, head_dim: int) -> Iterator[tuple[str, tuple, dict]]:
-    """(function, arguments, options) of a chunk of a stream, with a memory behind it, and of one refiner block."""
+def _calls(
+    device: torch.device | str, dtype: torch.dtype, width: int, head_dim: int
+) -> Iterator[tuple[str, tuple, dict]]:
+    """(function, arguments, options) of a stream's chunks, of a clip, and of a refiner block."""
     g = torch.Generator().manual_seed(0)
     draw = lambda *shape: torch.randn(shape, generator=g).to(device, dtype)
     (t, h, w), c = GRID, HEADS * head_dim
     n = h * w
     memory = lambda rows: torch.rand(1, HEADS, rows, head_dim, generator=g).to(device)
-    past = (memory(head_dim), memory(1))
     rotation = rotation_table(GRID, head_dim, device=device)
-    yield "main_branch", (_projected(draw, c, t, n), rotation), {"chunks": (t,), "past": past}
     half = rotation_table(GRID, head_dim, turned=head_dim // 2, device=device)
     rays = ray_geometry(_raymap(t).to(device), GRID, (1, 1, 1), half)
-    for clamp in (False, True):
-        given = {"clamp": clamp, "chunks": (t,), "past": memory(head_dim)}
+    for past in ((None, None), (memory(head_dim), memory(1))):
+        yield "main_branch", (_projected(draw, c, t, n), rotation), {"chunks": (t,), "past": past}
+        given = {"clamp": past[0] is None, "chunks": (t,), "past": past[0]}
         yield "camera_branch", (_projected(draw, c, t, n), rays), given
-    yield "modulate", (draw(1, t, n, c), *draw(1, t, 2, c).unsqueeze(3).unbind(2)), {}
-    yield "rms_modulate", (draw(1, t * n, c), draw(c), draw(c), 1e-6), {}
+    yield "modulate", (draw(1, t, n, width), *draw(1, t, 2, width).unsqueeze(3).unbind(2)), {}
+    yield "rms_modulate", (draw(1, n, width), draw(width), draw(width), 1e-6), {}
     for halves in (False, True):
-        yield "norm_rotate", (draw(1, t, n, 3 * c)[..., :c], draw(c), 1e-6, rotation), {"halves": halves}
+        yield "norm_rotate", (draw(1, t, n, 3 * width)[..., :width], draw(width), 1e-6, rotation), {"halves": halves}
     yield "gated_depthwise", (draw(1, t, n, 2 * c), (h, w), draw(2 * c, 1, 3, 3), draw(2 * c)), {}
-    yield "short_conv", (draw(1, t, n, c), draw(c, 1, TAPS), (t,), draw(1, TAPS - 1, n, c)), {}
+    for frames, tail in ((t, draw(1, TAPS - 1, n, c)), (LONG, None)):
+        yield "short_conv", (draw(1, frames, n, c), draw(c, 1, TAPS), (frames,), tail), {}
 
 
 def _projected(draw, c: int, t: int, n: int) -> Projected:
@@ -73,9 +82,15 @@ def _raymap(frames: int) -> Tensor:
     return raymap
 
 
-def _fresh(arguments: tuple) -> tuple:
-    """The same, for a function that uses up what was projected."""
-    return tuple(replace(x) if isinstance(x, Projected) else x for x in arguments)
+def _each(value, change: Callable[[Tensor], Tensor]):
+    """Arguments with every floating-point tensor of the model's changed; fresh records, for the torch form uses them up."""
+    if isinstance(value, Tensor):
+        return change(value) if value.is_floating_point() else value
+    if isinstance(value, tuple):
+        return tuple(_each(x, change) for x in value)
+    if isinstance(value, Projected):
+        return Projected(**{field.name: _each(getattr(value, field.name), change) for field in fields(value)})
+    return value
 
 
 def _tensors(value) -> list[Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -15,15 +15,18 @@ THETA = 10000.0
 class Rotation:
     """One angle for every token, head and channel pair: cos and sin (..., h, d / 2), with h = 1 where heads turn alike.
 
-    float32 whatever the model's dtype. turn: the same as complex numbers, made once for all blocks and steps.
+    float32 whatever the model's dtype.
     """
 
     cos: Tensor
     sin: Tensor
-    turn: Tensor = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "turn", torch.complex(self.cos, self.sin))
+    @property
+    def turn(self) -> Tensor:
+        """The same as complex numbers: made when they are first asked for, then kept for all blocks and steps."""
+        if "_turn" not in self.__dict__:  # no cached_property: torch.compile cannot follow its lock
+            object.__setattr__(self, "_turn", torch.complex(self.cos, self.sin))
+        return self.__dict__["_turn"]
 
     def inverse(self) -> Rotation:
         return Rotation(self.cos, -self.sin)

@@ -115,7 +115,7 @@ class VideoRefiner(nn.Module):
         for part in parts:
             self._check(part.x)
         x = self.proj_in(torch.cat([rearrange(part.x, "b c t h w -> b (t h w) c") for part in parts], 1))
-        kernels = replace(kernels or kernels_for(x, self.config.head_dim), attend=attend)
+        kernels = replace(kernels or kernels_for(x, self.config.hidden_size, self.config.head_dim), attend=attend)
         for layer, (block, text) in enumerate(zip(walk(self.transformer_blocks), prompt.blocks)):
             x = block(x, parts, text, ring, layer, kernels)
         shift, scale = zip(*(self.scale_shift_table.to(x) + part.level.last.to(x) for part in parts))
