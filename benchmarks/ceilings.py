@@ -70,7 +70,7 @@ def _product_rate(device: str, dtype: torch.dtype) -> float:
 
 
 def _copy_rate(device: str) -> float:
-    size = COPIED.get(device, GPU_COPIED)
+    size = COPIED.get(device) or min(GPU_COPIED, torch.cuda.mem_get_info()[0] // 8)
     source, target = (torch.ones(size, dtype=torch.uint8, device=device) for _ in range(2))
     return 2 * size / _fastest(lambda: target.copy_(source), device)
 

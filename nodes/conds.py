@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
 import comfy.conds
 import torch
@@ -13,6 +13,18 @@ from ..wm_core.dit import WorldDiT, WorldPrompt
 from ..wm_core.dit.mixers import Geometry
 
 SEQUENTIAL_TOKENS = 20_000  # from here on one branch fills the device; two at once only double the activations
+
+
+_HOLDING: WeakSet[PromptOnce | CameraOnce] = WeakSet()  # what has memory of the device for a run
+
+
+def forget_after(run, *arguments, **options):
+    """OUTER_SAMPLE wrapper: what was made for a run goes with it. After a cancel the host keeps the run's conditionings."""
+    try:
+        return run(*arguments, **options)
+    finally:
+        for once in list(_HOLDING):
+            once.forget()
 
 
 class PromptOnce:
@@ -27,7 +39,11 @@ class PromptOnce:
         key = (id(model), like.dtype, like.device)
         if self._read is None or self._read[0] != key:
             self._read = key, model.read_prompt(self.text.to(like))
+            _HOLDING.add(self)
         return self._read[1]
+
+    def forget(self) -> None:
+        self._read = None
 
 
 class CameraOnce:
@@ -45,7 +61,11 @@ class CameraOnce:
             self._placed = None  # first let go of the old one
             raymap = self.camera.raymap[:, frames]
             self._placed = key, model.place(raymap, grid, frames.start, like.device)
+            _HOLDING.add(self)
         return self._placed[1]
+
+    def forget(self) -> None:
+        self._placed = None
 
 
 _CAMERAS: WeakValueDictionary[int, CameraOnce] = WeakValueDictionary()  # of the runs that are under way

@@ -34,7 +34,16 @@ from ..wm_core.shapes import chunk_lengths
 from ..wm_core.vae import VideoVAE
 from .bridge import log
 from .compat import Patcher
-from .conds import SEQUENTIAL_TOKENS, CameraOnce, CONDPrompt, CONDSequential, PromptOnce, camera_once, joined
+from .conds import (
+    SEQUENTIAL_TOKENS,
+    CameraOnce,
+    CONDPrompt,
+    CONDSequential,
+    PromptOnce,
+    camera_once,
+    forget_after,
+    joined,
+)
 from .patched import COMPUTE_DTYPES, filled, patched, quantised
 
 CAMERA_KEY = "sana_wm_camera"  # in a conditioning: CameraConditions
@@ -211,10 +220,15 @@ def world_model(opened: WorldFile, dtype: torch.dtype | None = None) -> Patcher:
     if opened.quantised:
         plain = WorldDiT(opened.config, device="meta")
         weights = read_quantised(opened.file, opened.names, opened.quantised, plain, opened.info.layout)
-        return patched(quantised(HostWorldModel, config, weights, dtype, opened.file.path.name))
+        return _forgetting(patched(quantised(HostWorldModel, config, weights, dtype, opened.file.path.name)))
     weights = read_world_weights(opened)
     stored = weights["x_embedder.proj.weight"].dtype
-    return patched(filled(HostWorldModel, config, weights, dtype, stored, opened.info.parameters))
+    return _forgetting(patched(filled(HostWorldModel, config, weights, dtype, stored, opened.info.parameters)))
+
+
+def _forgetting(patcher: Patcher) -> Patcher:
+    patcher.add_wrapper(extension.WrappersMP.OUTER_SAMPLE, forget_after)
+    return patcher
 
 
 def world_info(model: Patcher) -> WorldInfo:

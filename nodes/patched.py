@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..wm_core.checkpoint.quantised import QuantisedWeights
 from ..wm_core.errors import ConfigError
+from ..wm_core.kernels import TORCH, kernels_for
 from ..wm_core.rollout import fingerprint_model
 from .bridge import log
 from .compat import Patcher, set_inference_dtype
@@ -64,11 +65,19 @@ def quantised(
 def patched(model: BaseModel) -> Patcher:
     """The model as the host passes it on."""
     model.requires_grad_(False)
-    patcher = Patcher(
-        model, load_device=management.get_torch_device(), offload_device=management.unet_offload_device()
-    )
+    device = management.get_torch_device()
+    patcher = Patcher(model, load_device=device, offload_device=management.unet_offload_device())
+    if (kernels := _ready_kernels(model, device)) != TORCH.name:
+        log.info("%s computes with fused kernels (%s)", type(model.diffusion_model).__name__, kernels)
     patcher.add_wrapper(extension.WrappersMP.OUTER_SAMPLE, _keep_known_frames)
     return patcher
+
+
+@torch.no_grad()
+def _ready_kernels(model: BaseModel, device: torch.device) -> str:
+    """What the model will compute with. Fused kernels are compiled and compared now, so that the first frames need not wait."""
+    config, dtype = model.diffusion_model.config, model.manual_cast_dtype or model.get_dtype()
+    return kernels_for(torch.empty(0, dtype=dtype, device=device), config.hidden_size, config.head_dim).name
 
 
 def _storage_dtype(stored: torch.dtype, parameters: int, device: torch.device) -> torch.dtype:

@@ -76,3 +76,23 @@ def test_a_wrapper_of_the_model_is_shown_the_prompt(native, loop, loop_file):  #
     louder = lambda run, x, timestep, context, options, **conds: run(x, timestep, context * 2, options, **conds)
     changed.add_wrapper(extension.WrappersMP.DIFFUSION_MODEL, louder)
     assert not torch.allclose(sample(native, loop, changed, sigmas=torch.tensor([1.0, 0.5])), plain)
+
+
+def test_a_cancelled_run_keeps_no_memory(native, loop, loop_file):  # noqa: F811
+    """The host keeps the conditionings of a run that ended in an error, with the guider that it was asked of."""
+    from sana_wm_pack.nodes import conds
+
+    model, seen = host_model(native, loop_file, "nvlabs"), []
+    net = model.model.diffusion_model
+
+    def cancel(*_):
+        seen.extend((once, once._read if isinstance(once, conds.PromptOnce) else once._placed) for once in conds._HOLDING)
+        raise RuntimeError("cancelled")
+
+    hook = net.final_layer.register_forward_hook(cancel)
+    with pytest.raises(RuntimeError, match="cancelled"):
+        sample(native, loop, model, sigmas=torch.tensor([1.0, 0.5]))
+    hook.remove()
+    kinds = {type(once) for once, held in seen if held is not None}
+    assert kinds == {conds.PromptOnce, conds.CameraOnce}
+    assert all((once._read if isinstance(once, conds.PromptOnce) else once._placed) is None for once, _ in seen)
