@@ -54,6 +54,15 @@ def frames_of(video):
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
 
 
+def assert_same_film(got, want):
+    """The same frames of latents that are equal but for their last bit, for which x264 may choose another mode in a few blocks."""
+    got, want = frames_of(got), frames_of(want)
+    assert got.shape == want.shape
+    difference = np.abs(got.astype(int) - want)
+    assert difference.mean() < 0.005 and (difference > 2).mean() < 1e-3
+
+
+
 @contextmanager
 def cancelled_after(chunks):
     """Cancel as a user does, once the preview of so many chunks was shown."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from refiner_nodes import CONTEXT, LATENTS, conditioning, refine
-from rollout_nodes import frames_of, generate
+from rollout_nodes import assert_same_film, frames_of, generate
 
 from tools.make_tiny_refiner import REFINERS, write_refiner
 
@@ -178,9 +178,8 @@ def test_film_goes_on_after_a_stop(refiner, parts, told, monkeypatch, host_folde
     assert film.stat().st_size > 1000, "what was refined can be looked at"
     again, resumed = refine(refiner, prefix="stopped", vae=vae)
     torch.testing.assert_close(again["samples"], whole["samples"], atol=5e-6, rtol=0)
-    difference = frames_of(resumed).astype(int) - frames_of(straight)
-    # Latents differ in their last bit, and x264 may choose another mode for a block because of it: a few values, by some steps.
-    assert difference.shape[0] == 81 and abs(difference).mean() < 0.005 and (abs(difference) > 2).mean() < 1e-3
+    assert len(frames_of(resumed)) == 81
+    assert_same_film(resumed, straight)
     assert not film.exists()
 
 
