@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from cases import ROOT
 from PIL import Image
+from safetensors.numpy import load_file
 from test_growing_film import failure, frames_of
 from tiny_graph import number_of, on_tiny_models
 
@@ -140,12 +141,21 @@ def test_a_cancelled_refinement_goes_on_and_ends_the_same(server, client, whole)
     assert times == {name: (folder / name).stat().st_mtime_ns for name in kept}, "no finished block is made again"
     blocks = json.loads((folder / "refined.json").read_text())["blocks"]
     assert len(blocks) == BLOCKS and [entry["tensors"] for entry in blocks[: len(kept)]] == kept
+    again, once = (latents_of(output / "refined_00001_refined") for output in (folder.parent, whole.output / "second_stage"))
+    assert again.shape == once.shape and np.abs(again - once).max() <= 5e-6
     apart = np.abs(
         frames_of(folder.parent / "refined_00001_.mp4").astype(int) - whole.frames("second_stage/refined_00001_.mp4")
     )
     print(f"stopped after {len(kept)} blocks; {apart.max()} levels from the undisturbed film")
     # latents are equal but for their last bit, for which x264 may choose another mode in a few blocks
-    assert apart.mean() < 0.005 and (apart > 2).mean() < 1e-3
+    assert apart.mean() < 0.05 and (apart > 2).mean() < 1e-2
+
+
+def latents_of(folder):
+    """What the refiner made, of all blocks in order: (1, c, t, h, w)."""
+    blocks = json.loads((folder / "refined.json").read_text())["blocks"]
+    parts = [load_file(folder / entry["tensors"]) for entry in blocks]
+    return np.concatenate([part["latents"] for part in parts], 2)
 
 
 def post(server, **prompt):
