@@ -177,9 +177,10 @@ def test_film_goes_on_after_a_stop(refiner, parts, told, monkeypatch, host_folde
     film = host_folders / "output" / "stopped_00001_refined" / "film.mp4"
     assert film.stat().st_size > 1000, "what was refined can be looked at"
     again, resumed = refine(refiner, prefix="stopped", vae=vae)
-    torch.testing.assert_close(again["samples"], whole["samples"], atol=5e-6, rtol=0)
+    # A finished block goes through the model alone, where it went beside the next one: its last bit, 5e-7 of 6, is another's.
+    torch.testing.assert_close(again["samples"], whole["samples"], atol=2e-6, rtol=0)
     assert len(frames_of(resumed)) == 81
-    assert_same_film(resumed, straight)
+    assert_same_film(vae, (resumed, again), (straight, whole))
     assert not film.exists()
 
 
