@@ -47,20 +47,20 @@ class PromptOnce:
 
 
 class CameraOnce:
-    """The camera of a run; where the tokens of the last frames asked for are, and what they see along, is kept."""
+    """The camera of a run. Of the last frames asked for it keeps where their tokens are and their Pluecker volume, on the device."""
 
     def __init__(self, camera: CameraConditions):
         self.camera = camera
-        self._placed: tuple[tuple, Geometry] | None = None
+        self._placed: tuple[tuple, tuple[Geometry, Tensor]] | None = None
 
-    def place(self, model: WorldDiT, frames: slice, like: Tensor) -> Geometry:
-        """Of latent frames `frames`, for latents `like` (b, c, t, h, w)."""
-        grid = tuple(n // p for n, p in zip(like.shape[2:], model.config.patch_size))
+    def place(self, model: WorldDiT, camera: CameraConditions, frames: slice, like: Tensor) -> tuple[Geometry, Tensor]:
+        """Of latent frames `frames`, whose conditions are `camera`, for latents `like` (b, c, t, h, w)."""
+        grid = model.tokens_of(like)
         key = (frames.start, grid, like.device)
         if self._placed is None or self._placed[0] != key:
             self._placed = None  # first let go of the old one
-            raymap = self.camera.raymap[:, frames]
-            self._placed = key, model.place(raymap, grid, frames.start, like.device)
+            geometry = model.place(camera.raymap, grid, frames.start, like.device)
+            self._placed = key, (geometry, camera.plucker.to(like.device))
             _HOLDING.add(self)
         return self._placed[1]
 

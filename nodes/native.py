@@ -109,12 +109,12 @@ class HostWorldDiT(WorldDiT):
         once: CameraOnce = camera_once(conds[CAMERA_KEY])
         camera = once.camera.frames(frames.start, frames.stop) if holder else once.camera
         _compare_sizes(x, camera)
-        geometry = once.place(self, frames, x)
+        geometry, plucker = once.place(self, camera, frames, x)
         sigma = timestep[:, None].expand(-1, x.shape[2]) / 1000
         if conds.get("denoise_mask") is not None:  # the highest level of a frame's pixels; known frames have 0
             sigma = sigma * conds["denoise_mask"].float().amax((1, 3, 4))[:, frames]
         texts = self._texts(conds.get(PROMPT_KEY), context, x)
-        cond = WorldConditions(context, None, camera.raymap, camera.plucker.to(x.device), geometry)
+        cond = WorldConditions(context, None, camera.raymap, plucker, geometry)
         attend = host_attention(transformer_options)
         if holder:
             keys = transformer_options.get("uuids") or transformer_options["cond_or_uncond"]

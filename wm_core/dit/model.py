@@ -74,6 +74,10 @@ class WorldDiT(nn.Module):
         kinds = (empty if self.config.uses_softmax(i) else GDNState() for i in range(self.config.depth))
         return WorldState(tuple(BlockState(kind) for kind in kinds))
 
+    def tokens_of(self, x: Tensor) -> tuple[int, int, int]:
+        """Tokens (t, h, w) of latents x (b, c, t, h, w)."""
+        return tuple(n // p for n, p in zip(x.shape[2:], self.config.patch_size))
+
     def read_prompt(self, text: Tensor, mask: Tensor | None = None) -> WorldPrompt:
         """What all blocks read of a prompt (b, l, caption channels) in the dtype of the activations; mask (b, l). ShapeError."""
         if text.ndim != 3 or text.shape[-1] != self.config.caption_channels:
@@ -162,4 +166,4 @@ class WorldDiT(nn.Module):
         wanted = (config.plucker_channels, *x.shape[2:])
         if cond.plucker is not None and tuple(cond.plucker.shape[1:]) != wanted:
             raise ShapeError(f"the Pluecker volume must be (b, {wanted}), got {tuple(cond.plucker.shape)}")
-        return tuple(n // p for n, p in zip(x.shape[2:], config.patch_size))
+        return self.tokens_of(x)

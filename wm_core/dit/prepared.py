@@ -45,7 +45,7 @@ class Prepared:
         return prompt
 
     def _place(self, raymap: Tensor, x: Tensor, first_frame: int) -> Geometry:
-        grid = tuple(n // p for n, p in zip(x.shape[2:], self._model.config.patch_size))
+        grid = self._model.tokens_of(x)
         key = grid, first_frame, x.device
         if self._placed is None or self._placed[0]() is not raymap or self._placed[1] != key:
             self._placed = None  # first let go of the old one

@@ -7,6 +7,7 @@ normalised, rotated or carried copy of the tokens is made. Accumulation and carr
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import accumulate
 
 import torch
 import triton
@@ -134,7 +135,7 @@ def _swept(
     after = torch.empty(size.b, size.h, values, size.d, dtype=torch.float32, device=write.device)
     rows = min(MEMORY_ROWS, triton.next_power_of_2(max(16, values)))
     sweep_kernel[(triton.cdiv(values, rows), size.b * size.h)](
-        erase, write, decay.contiguous(), _ends(chunks, write.device), past if past is None else past.contiguous(),
+        erase, write, decay.contiguous(), chunk_ends(tuple(chunks), write.device), past if past is None else past.contiguous(),
         states, after, size.t, keep, values,
         HAS_PAST=past is not None, ROWS=rows, **size.sweeps,
     )  # fmt: skip
@@ -142,9 +143,9 @@ def _swept(
 
 
 @lru_cache(maxsize=64)
-def _ends(chunks: tuple[int, ...], device: torch.device) -> Tensor:
-    """1 for each frame that is the last of its chunk. Kept: a CUDA graph must not copy from the host."""
-    ends = [i + 1 == length for length in chunks for i in range(length)]
+def chunk_ends(chunks: tuple[int, ...], device: torch.device) -> Tensor:
+    """The first frame behind each frame's chunk, (t,) int32. Kept: a CUDA graph must not copy from the host."""
+    ends = [end for end, length in zip(accumulate(chunks), chunks) for _ in range(length)]
     return torch.tensor(ends, dtype=torch.int32, device=device)
 
 

@@ -32,8 +32,8 @@ def sweep_kernel(
 ):  # fmt: skip
     """Sum of both memories at each frame, (frames, VALUES, DIM) of one head, and the forward one after `keep` frames.
 
-    erase (.., DIM, DIM) and write (.., VALUES, DIM) by (batch x head, frame), decay likewise; ends: 1 where a frame is
-    the last of its chunk. Programs (rows of the memory, batch x head).
+    erase (.., DIM, DIM) and write (.., VALUES, DIM) by (batch x head, frame), decay likewise; ends: the first frame
+    behind each frame's chunk. Programs (rows of the memory, batch x head).
     """
     at = tl.program_id(1).to(tl.int64)
     row, i = tl.program_id(0) * ROWS + tl.arange(0, ROWS), tl.arange(0, BLOCK)
@@ -45,7 +45,7 @@ def sweep_kernel(
         frame = at * frames + t
         kept = tl.load(decay + frame + 1).to(tl.float32)
         memory = _stepped(memory, erase, write, kept, frame + 1, row, is_row, VALUES, DIM, BLOCK, PRECISION)
-        memory = tl.where(tl.load(ends + t) == 1, 0.0, memory)
+        memory = tl.where(tl.load(ends + t) == t + 1, 0.0, memory)
         tl.store(states + frame * VALUES * DIM + place, memory.to(states.dtype.element_ty), mask=is_row)
     memory = tl.zeros((ROWS, BLOCK), tl.float32)
     if HAS_PAST:

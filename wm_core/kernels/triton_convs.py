@@ -5,15 +5,12 @@ Sums are float32; neither the ungated result nor a frame beside its tail is ever
 
 from __future__ import annotations
 
-from functools import lru_cache
-from itertools import accumulate
-
-import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
 from ..errors import ShapeError
+from ..gdn.triton_branches import chunk_ends
 from ..shapes import check_chunks
 from .triton_norms import check_operands
 
@@ -161,14 +158,7 @@ def short_conv(x: Tensor, weight: Tensor, chunks: tuple[int, ...], tail: Tensor 
     grid = n * triton.cdiv(c, TIME_CHANNELS), triton.cdiv(t, group), b
     steps = (0, 0, 0) if tail is None else tail.stride()[:3]
     short_conv_kernel[grid](
-        x, weight.contiguous(), tail, _ends(tuple(chunks), x.device), out, t, n, c, *x.stride()[:3], *steps,
+        x, weight.contiguous(), tail, chunk_ends(tuple(chunks), x.device), out, t, n, c, *x.stride()[:3], *steps,
         HAS_TAIL=tail is not None, TAPS=taps, FRAMES=group, BLOCK=TIME_CHANNELS, num_warps=4,
     )  # fmt: skip
     return out
-
-
-@lru_cache(maxsize=64)
-def _ends(chunks: tuple[int, ...], device: torch.device) -> Tensor:
-    """The first frame behind each frame's chunk, (t,) int32. Kept: a CUDA graph must not copy from the host."""
-    ends = [end for end, length in zip(accumulate(chunks), chunks) for _ in range(length)]
-    return torch.tensor(ends, dtype=torch.int32, device=device)
