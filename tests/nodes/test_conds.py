@@ -31,7 +31,8 @@ def test_branches_of_more_tokens_than_the_limit_run_one_after_another(native, lo
     together, batched = guided(native, loop, world, tokens)
     apart, alone = guided(native, loop, world, tokens - 1)
     assert batched == [[0, 1]] and sorted(alone) == [[0], [1]]
-    assert torch.allclose(together, apart, atol=1e-5)
+    # A product of two branches sums in another order than two products; guidance of 5 makes ninefold of it: 8e-6 of 19 seen.
+    assert torch.allclose(together, apart, atol=1e-5, rtol=1e-6)
 
 
 def test_the_limit_is_twenty_thousand_tokens_of_all_of_a_batch(native):  # noqa: F811
